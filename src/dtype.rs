@@ -1,0 +1,220 @@
+//! Element types, PyTorch's names for them, and its promotion lattice.
+
+use half::{bf16, f16};
+use std::fmt;
+
+/// The type of a tensor's elements (PyTorch's `torch.dtype`).
+#[non_exhaustive]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum DType {
+    /// `torch.bool`, one byte.
+    Bool,
+    /// `torch.uint8`.
+    U8,
+    /// `torch.int8`.
+    I8,
+    /// `torch.int16`.
+    I16,
+    /// `torch.int32`.
+    I32,
+    /// `torch.int64`, the default of integer literals and the dtype of indices.
+    I64,
+    /// `torch.uint32`.
+    U32,
+    /// `torch.float16`.
+    F16,
+    /// `torch.bfloat16`.
+    BF16,
+    /// `torch.float32`, the default of float literals.
+    F32,
+    /// `torch.float64`.
+    F64,
+}
+
+use DType::*;
+
+/// The classes that scalars and 0-dim tensors promote by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Category {
+    /// `torch.bool`
+    Bool,
+    /// every integer dtype
+    Int,
+    /// every floating dtype
+    Float,
+}
+
+impl DType {
+    /// Every dtype, in declaration order.
+    pub const ALL: [DType; 11] = [Bool, U8, I8, I16, I32, I64, U32, F16, BF16, F32, F64];
+
+    /// Bytes of one element in host memory.
+    pub const fn size(self) -> usize {
+        match self {
+            Bool | U8 | I8 => 1,
+            I16 | F16 | BF16 => 2,
+            I32 | U32 | F32 => 4,
+            I64 | F64 => 8,
+        }
+    }
+
+    /// PyTorch's name: `float32` (without `torch.`).
+    pub const fn name(self) -> &'static str {
+        match self {
+            Bool => "bool",
+            U8 => "uint8",
+            I8 => "int8",
+            I16 => "int16",
+            I32 => "int32",
+            I64 => "int64",
+            U32 => "uint32",
+            F16 => "float16",
+            BF16 => "bfloat16",
+            F32 => "float32",
+            F64 => "float64",
+        }
+    }
+
+    /// The name PyTorch's C++ messages use: `Float`, `Long`, `Bool` …
+    pub const fn scalar_name(self) -> &'static str {
+        match self {
+            Bool => "Bool",
+            U8 => "Byte",
+            I8 => "Char",
+            I16 => "Short",
+            I32 => "Int",
+            I64 => "Long",
+            U32 => "UInt32",
+            F16 => "Half",
+            BF16 => "BFloat16",
+            F32 => "Float",
+            F64 => "Double",
+        }
+    }
+
+    /// Bool, integer or float.
+    pub const fn category(self) -> Category {
+        match self {
+            Bool => Category::Bool,
+            U8 | I8 | I16 | I32 | I64 | U32 => Category::Int,
+            F16 | BF16 | F32 | F64 => Category::Float,
+        }
+    }
+
+    /// True for `float16`, `bfloat16`, `float32` and `float64` (PyTorch's `dtype.is_floating_point`).
+    pub const fn is_float(self) -> bool {
+        matches!(self.category(), Category::Float)
+    }
+
+    /// True for integers, not for bool.
+    pub const fn is_int(self) -> bool {
+        matches!(self.category(), Category::Int)
+    }
+
+    /// The dtype two tensors of dimension one or more meet in (`torch.promote_types`).
+    pub fn promote(self, other: DType) -> DType {
+        let (a, b) = if self <= other { (self, other) } else { (other, self) };
+        if a == b || a == Bool {
+            return b;
+        }
+        match (a.category(), b.category()) {
+            (Category::Int, Category::Float) => b,
+            (Category::Float, Category::Float) => match (a, b) {
+                (F16, BF16) => F32,
+                _ => b,
+            },
+            // ints: an unsigned one with a signed one that cannot hold it takes the next wider signed one
+            _ => match (a, b) {
+                (U8, I8) => I16,
+                (U8, U32) => U32,
+                (_, U32) => I64,
+                _ => b,
+            },
+        }
+    }
+}
+
+impl fmt::Display for DType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "torch.{}", self.name())
+    }
+}
+
+mod sealed {
+    pub trait Sealed {}
+}
+
+/// A Rust type that a tensor's elements can be.
+///
+/// # Safety
+/// `DTYPE.size()` is the type's size, and for every dtype but bool all bit patterns are valid.
+pub unsafe trait Element:
+    Copy + Default + PartialEq + fmt::Debug + Send + Sync + sealed::Sealed + 'static
+{
+    /// The dtype it stands for.
+    const DTYPE: DType;
+}
+
+macro_rules! element {
+    ($($t:ty => $d:ident),*) => {$(
+        impl sealed::Sealed for $t {}
+        // SAFETY: size and bit patterns as the trait demands, by the table above.
+        unsafe impl Element for $t { const DTYPE: DType = DType::$d; }
+    )*};
+}
+element!(bool => Bool, u8 => U8, i8 => I8, i16 => I16, i32 => I32, i64 => I64, u32 => U32, f16 => F16, bf16 => BF16, f32 => F32, f64 => F64);
+
+/// Runs the body with the type alias `$t` bound to the Rust type of a dtype.
+macro_rules! dispatch {
+    ($dtype:expr, $t:ident => $body:expr) => {
+        match $dtype {
+            $crate::DType::Bool => {
+                type $t = bool;
+                $body
+            }
+            $crate::DType::U8 => {
+                type $t = u8;
+                $body
+            }
+            $crate::DType::I8 => {
+                type $t = i8;
+                $body
+            }
+            $crate::DType::I16 => {
+                type $t = i16;
+                $body
+            }
+            $crate::DType::I32 => {
+                type $t = i32;
+                $body
+            }
+            $crate::DType::I64 => {
+                type $t = i64;
+                $body
+            }
+            $crate::DType::U32 => {
+                type $t = u32;
+                $body
+            }
+            $crate::DType::F16 => {
+                type $t = half::f16;
+                $body
+            }
+            $crate::DType::BF16 => {
+                type $t = half::bf16;
+                $body
+            }
+            $crate::DType::F32 => {
+                type $t = f32;
+                $body
+            }
+            $crate::DType::F64 => {
+                type $t = f64;
+                $body
+            }
+        }
+    };
+}
+#[allow(unused_imports, reason = "kernels take it as they come")]
+pub(crate) use dispatch;
