@@ -3,8 +3,10 @@
 pub mod cpu;
 pub mod dtype;
 pub mod error;
+pub mod gpu;
 pub mod layout;
 pub mod num;
+pub mod program;
 pub mod scalar;
 pub mod shape;
 

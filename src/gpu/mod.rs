@@ -1,0 +1,1 @@
+//! The wgpu backend: adapters, buffers, pipelines and kernels. No tensors here, and nothing of the CPU backend.

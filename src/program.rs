@@ -1,0 +1,124 @@
+//! A fused elementwise computation as data: what the stream builds, and what both backends run.
+
+use crate::dtype::DType;
+use smallvec::SmallVec;
+
+/// Runs one elementwise formula over `n` packed elements: `ins` are packed arrays of the compute dtype (bool operands as
+/// bytes), `out` likewise; an input may be the output itself, but not overlap it otherwise.
+pub type BlockFn = unsafe fn(ins: &[*const u8], out: *mut u8, n: usize);
+
+/// One elementwise formula: a row of the table that both backends, the fuser and the tests read.
+pub struct Row {
+    /// PyTorch's name of the op, unique in the table.
+    pub name: &'static str,
+    /// Operands, tensors or scalars alike: 1 to 4.
+    pub arity: usize,
+    /// True where the result is a bool whatever the operands are.
+    pub bool_out: bool,
+    /// True where the first operand is a bool whatever the compute dtype is (`where`).
+    pub bool_first: bool,
+    /// The CPU loop for a compute dtype; None where the formula has no meaning for it.
+    pub cpu: fn(DType) -> Option<BlockFn>,
+    /// The formula as a WGSL function for a compute dtype; None where WGSL cannot express it.
+    pub wgsl: fn(DType) -> Option<WgslFn>,
+}
+
+/// A WGSL function and the library functions that it calls.
+#[derive(Clone, Debug)]
+pub struct WgslFn {
+    /// The function's name, unique by row and dtype.
+    pub name: String,
+    /// Its text.
+    pub text: String,
+    /// Names of the functions in the shader library that it calls.
+    pub uses: Vec<&'static str>,
+}
+
+impl std::fmt::Debug for Row {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name)
+    }
+}
+
+/// A register of a program: loads come first, then scalars, then one for each instruction.
+pub type Reg = u16;
+
+/// What an instruction computes.
+#[derive(Clone, Copy, Debug)]
+pub enum Action {
+    /// A row of the table, at the instruction's compute dtype.
+    Row(&'static Row),
+    /// A conversion from the compute dtype to the output dtype.
+    Cast,
+}
+
+/// One step of a program.
+#[derive(Clone, Debug)]
+pub struct Instr {
+    /// What it computes.
+    pub action: Action,
+    /// The dtype it computes in.
+    pub dtype: DType,
+    /// The dtype of its result: the compute dtype, or bool.
+    pub out: DType,
+    /// Its operands.
+    pub srcs: SmallVec<[Reg; 4]>,
+}
+
+/// A fused elementwise computation over one iteration space. Sizes, strides and scalar values are not part of it.
+#[derive(Clone, Debug, Default)]
+pub struct Program {
+    /// The dtype of each tensor operand (registers `0..loads.len()`).
+    pub loads: SmallVec<[DType; 8]>,
+    /// The dtype of each scalar operand (the registers after the loads).
+    pub scalars: SmallVec<[DType; 8]>,
+    /// The steps, in order.
+    pub instrs: Vec<Instr>,
+    /// The registers that are written out, in the order of the output operands.
+    pub stores: SmallVec<[Reg; 4]>,
+}
+
+impl Program {
+    /// The dtype of a register.
+    pub fn dtype(&self, r: Reg) -> DType {
+        let r = r as usize;
+        let (l, s) = (self.loads.len(), self.scalars.len());
+        if r < l {
+            self.loads[r]
+        } else if r < l + s {
+            self.scalars[r - l]
+        } else {
+            self.instrs[r - l - s].out
+        }
+    }
+
+    /// A string equal for programs that compile to the same kernel.
+    pub fn key(&self) -> String {
+        use std::fmt::Write;
+        let mut k = String::with_capacity(16 * (self.instrs.len() + 2));
+        for d in &self.loads {
+            let _ = write!(k, "{},", *d as u8);
+        }
+        k.push('|');
+        for d in &self.scalars {
+            let _ = write!(k, "{},", *d as u8);
+        }
+        k.push('|');
+        for i in &self.instrs {
+            match i.action {
+                Action::Row(r) => k.push_str(r.name),
+                Action::Cast => k.push_str("cast"),
+            }
+            let _ = write!(k, ":{}>{}", i.dtype as u8, i.out as u8);
+            for s in &i.srcs {
+                let _ = write!(k, ",{s}");
+            }
+            k.push(';');
+        }
+        k.push('|');
+        for s in &self.stores {
+            let _ = write!(k, "{s},");
+        }
+        k
+    }
+}
