@@ -1,4 +1,6 @@
 //! CPU kernels over raw strided views, split by rayon. No tensors here, and nothing of the GPU.
 
+pub mod matmul;
 pub mod memory;
+pub mod simd;
 pub mod view;

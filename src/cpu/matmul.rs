@@ -1,0 +1,627 @@
+//! Matrix products over any strides, batched, with `alpha`, `beta * bias` and relu in the same call. Floats go through the
+//! `gemm` crate, half floats are widened, integers wrap in plain loops.
+
+use crate::cpu::memory::HostBuf;
+use crate::cpu::simd::{SERIAL, SendPtr, Walk, chunks, twins};
+use crate::cpu::view::{View, ViewMut};
+use crate::dtype::Element;
+use half::{bf16, f16};
+
+/// Multiply-adds from which one product is split inside itself rather than run whole on one thread.
+const SPLIT: usize = 1 << 20;
+/// Length of the pieces that a long inner dim is cut into where the result is small.
+const K_PIECE: usize = 4096;
+
+/// An element type that has a matrix product.
+pub trait Gemm: Element {
+    /// The type of `alpha` and `beta`.
+    type Scale: Copy + Send + Sync;
+    /// `1`
+    const ONE: Self::Scale;
+    /// `0`
+    const ZERO: Self::Scale;
+
+    /// One product of checked shape; see [`gemm`].
+    #[doc(hidden)]
+    fn product(p: Product<Self>, alpha: Self::Scale, beta: Self::Scale, relu: bool, split: bool);
+}
+
+/// One 2-D product: pointers and strides.
+#[doc(hidden)]
+#[derive(Clone, Copy)]
+pub struct Product<T> {
+    pub m: usize,
+    pub n: usize,
+    pub k: usize,
+    pub out: SendPtr<T>,
+    pub out_rs: usize,
+    pub out_cs: usize,
+    pub a: SendPtr<T>,
+    pub a_rs: usize,
+    pub a_cs: usize,
+    pub b: SendPtr<T>,
+    pub b_rs: usize,
+    pub b_cs: usize,
+    pub bias: Option<(SendPtr<T>, usize, usize)>,
+}
+
+/// `out = relu?(alpha * a @ b + beta * bias)`: `out` is `[.., M, N]`, `a` `[.., M, K]`, `b` `[.., K, N]`, `bias` has the
+/// shape of `out`; all leading dims are equal (broadcast operands have stride 0). With `beta` 0 the bias is not read.
+pub fn gemm<T: Gemm>(
+    out: ViewMut<T>,
+    a: View<T>,
+    b: View<T>,
+    bias: Option<View<T>>,
+    alpha: T::Scale,
+    beta: T::Scale,
+    relu: bool,
+) {
+    let batch_dims = out.shape.len() - 2;
+    let (lead, mat) = out.shape.split_at(batch_dims);
+    let (m, n, k) = (mat[0], mat[1], a.shape[batch_dims + 1]);
+    debug_assert_eq!((a.shape[batch_dims], b.shape[batch_dims], b.shape[batch_dims + 1]), (m, k, n));
+    let batch: usize = lead.iter().product();
+    if batch * m * n == 0 {
+        return;
+    }
+    let tail = |s: &[usize]| (s[batch_dims], s[batch_dims + 1]);
+    let ((out_rs, out_cs), (a_rs, a_cs), (b_rs, b_cs)) = (tail(out.strides), tail(a.strides), tail(b.strides));
+    let first = Product {
+        m,
+        n,
+        k,
+        out: SendPtr(out.ptr()),
+        out_rs,
+        out_cs,
+        a: SendPtr(a.ptr().cast_mut()),
+        a_rs,
+        a_cs,
+        b: SendPtr(b.ptr().cast_mut()),
+        b_rs,
+        b_cs,
+        bias: bias.map(|v| (SendPtr(v.ptr().cast_mut()), tail(v.strides).0, tail(v.strides).1)),
+    };
+    if batch == 1 {
+        return T::product(first, alpha, beta, relu, true);
+    }
+    // a batch that shares its right operand and whose rows follow each other is one tall product
+    if lead.len() == 1
+        && b.strides[0] == 0
+        && a.strides[0] == m * a_rs
+        && out.strides[0] == m * out_rs
+        && bias.is_none_or(|v| v.strides[0] == m * tail(v.strides).0)
+    {
+        return T::product(Product { m: m * batch, ..first }, alpha, beta, relu, true);
+    }
+    let work = m * n * k.max(1);
+    let bias_strides = bias.map_or(out.strides, |v| v.strides);
+    let strides =
+        [&out.strides[..batch_dims], &a.strides[..batch_dims], &b.strides[..batch_dims], &bias_strides[..batch_dims]];
+    let split = work >= 4 * SPLIT;
+    let run = |range: std::ops::Range<usize>| {
+        let mut walk = Walk::new(lead, strides, range.start);
+        for _ in range {
+            let [o, a, b, v] = walk.at;
+            let p = Product {
+                out: first.out.add(o),
+                a: first.a.add(a),
+                b: first.b.add(b),
+                bias: first.bias.map(|(p, rs, cs)| (p.add(v), rs, cs)),
+                ..first
+            };
+            T::product(p, alpha, beta, relu, split);
+            walk.step();
+        }
+    };
+    if split {
+        run(0..batch);
+    } else {
+        chunks(batch, (2 * SERIAL / work).max(1), run);
+    }
+}
+
+impl<T> SendPtr<T> {
+    /// The pointer `n` elements on.
+    #[inline(always)]
+    pub fn add(self, n: usize) -> SendPtr<T> {
+        SendPtr(self.0.wrapping_add(n))
+    }
+}
+
+impl<T: Copy> Product<T> {
+    /// The same product with rows and columns exchanged.
+    fn transposed(self) -> Product<T> {
+        Product {
+            m: self.n,
+            n: self.m,
+            out_rs: self.out_cs,
+            out_cs: self.out_rs,
+            a: self.b,
+            a_rs: self.b_cs,
+            a_cs: self.b_rs,
+            b: self.a,
+            b_rs: self.a_cs,
+            b_cs: self.a_rs,
+            bias: self.bias.map(|(p, rs, cs)| (p, cs, rs)),
+            ..self
+        }
+    }
+
+    /// Rows `range` of it.
+    fn rows(self, range: std::ops::Range<usize>) -> Product<T> {
+        Product {
+            m: range.len(),
+            out: self.out.add(range.start * self.out_rs),
+            a: self.a.add(range.start * self.a_rs),
+            bias: self.bias.map(|(p, rs, cs)| (p.add(range.start * rs), rs, cs)),
+            ..self
+        }
+    }
+}
+
+macro_rules! float_gemm {
+    ($t:ident) => {
+        impl Gemm for $t {
+            type Scale = $t;
+            const ONE: $t = 1.0;
+            const ZERO: $t = 0.0;
+
+            fn product(p: Product<$t>, alpha: $t, beta: $t, relu: bool, split: bool) {
+                let p = Product { bias: p.bias.filter(|_| beta != 0.0), ..p };
+                let work = p.m * p.n * p.k;
+                if split && work >= 2 * SERIAL {
+                    if p.k >= 2 * K_PIECE && p.m * p.n <= 4096 {
+                        return long_inner(p, alpha, beta, relu);
+                    }
+                    if p.n == 1 || p.m == 1 || p.k <= 64 || p.m >= 16 * p.n {
+                        // thin or shallow: independent row blocks, each finished while it is hot
+                        let p = if p.m < p.n { p.transposed() } else { p };
+                        let block = (SPLIT / 4 / (p.n * p.k.max(1))).max(64).next_multiple_of(16);
+                        return chunks(p.m, block, |r| block_product(p.rows(r), alpha, beta, relu, false));
+                    }
+                }
+                block_product(p, alpha, beta, relu, split && work >= SPLIT / 2);
+
+                fn block_product(p: Product<$t>, alpha: $t, beta: $t, relu: bool, split: bool) {
+                    let rows = if split { (SPLIT / 16 / p.n).max(1) } else { p.m };
+                    if p.bias.is_some() {
+                        // SAFETY: the strides of the product's operands reach valid elements, by the caller's promise.
+                        chunks(p.m, rows, |r| unsafe { prefill(p.rows(r), beta) });
+                    }
+                    let threads = if split { gemm::Parallelism::Rayon(0) } else { gemm::Parallelism::None };
+                    let s = |x: usize| x as isize;
+                    // SAFETY: as above; `dst` is read only where the bias was put.
+                    unsafe {
+                        gemm::gemm(
+                            p.m,
+                            p.n,
+                            p.k,
+                            p.out.get(),
+                            s(p.out_cs),
+                            s(p.out_rs),
+                            p.bias.is_some(),
+                            p.a.get().cast_const(),
+                            s(p.a_cs),
+                            s(p.a_rs),
+                            p.b.get().cast_const(),
+                            s(p.b_cs),
+                            s(p.b_rs),
+                            1.0,
+                            alpha,
+                            false,
+                            false,
+                            false,
+                            threads,
+                        );
+                    }
+                    if relu {
+                        // SAFETY: every element of the output is written by now.
+                        chunks(p.m, rows, |r| unsafe { relu_rows(p.rows(r)) });
+                    }
+                }
+
+                /// Few results of many terms: pieces of the inner dim side by side, added in order.
+                fn long_inner(p: Product<$t>, alpha: $t, beta: $t, relu: bool) {
+                    let (count, size) = (p.k.div_ceil(K_PIECE), p.m * p.n);
+                    let scratch = HostBuf::alloc(count * size * size_of::<$t>());
+                    let parts = SendPtr(scratch.ptr().cast::<$t>());
+                    chunks(p.k, K_PIECE, |r| {
+                        let part = parts.add(r.start / K_PIECE * size);
+                        let piece = Product {
+                            k: r.len(),
+                            a: p.a.add(r.start * p.a_cs),
+                            b: p.b.add(r.start * p.b_rs),
+                            out: part,
+                            out_rs: p.n,
+                            out_cs: 1,
+                            bias: None,
+                            ..p
+                        };
+                        block_product(piece, alpha, 0.0, false, false);
+                    });
+                    for i in 0..p.m {
+                        for j in 0..p.n {
+                            // SAFETY: i < m, j < n, and every part has m * n elements.
+                            unsafe {
+                                let mut sum = 0.0;
+                                for c in 0..count {
+                                    sum += *parts.get().add(c * size + i * p.n + j);
+                                }
+                                if let Some((v, rs, cs)) = p.bias {
+                                    sum += beta * *v.get().add(i * rs + j * cs);
+                                }
+                                if relu && sum <= 0.0 {
+                                    sum = 0.0;
+                                }
+                                p.out.get().add(i * p.out_rs + j * p.out_cs).write(sum);
+                            }
+                        }
+                    }
+                }
+
+                /// # Safety
+                /// `out` and `bias` reach m by n elements.
+                unsafe fn prefill(p: Product<$t>, beta: $t) {
+                    let Some((bias, rs, cs)) = p.bias else { return };
+                    let p = if p.out_cs > p.out_rs { p.transposed() } else { p };
+                    let (rs, cs) = if p.m != 0 { p.bias.map_or((rs, cs), |b| (b.1, b.2)) } else { (rs, cs) };
+                    for i in 0..p.m {
+                        // SAFETY: i < m, j < n.
+                        unsafe {
+                            let (o, v) = (p.out.get().add(i * p.out_rs), bias.get().add(i * rs));
+                            match (p.out_cs, cs) {
+                                (1, 1) => (0..p.n).for_each(|j| o.add(j).write(beta * *v.add(j))),
+                                (1, 0) => {
+                                    let x = beta * *v;
+                                    (0..p.n).for_each(|j| o.add(j).write(x));
+                                }
+                                (oc, _) => (0..p.n).for_each(|j| o.add(j * oc).write(beta * *v.add(j * cs))),
+                            }
+                        }
+                    }
+                }
+
+                /// # Safety
+                /// `out` holds m by n written elements.
+                unsafe fn relu_rows(p: Product<$t>) {
+                    let p = if p.out_cs > p.out_rs { p.transposed() } else { p };
+                    for i in 0..p.m {
+                        // SAFETY: i < m, j < n.
+                        unsafe {
+                            let o = p.out.get().add(i * p.out_rs);
+                            if p.out_cs == 1 {
+                                relu_slice(std::slice::from_raw_parts_mut(o, p.n));
+                            } else {
+                                for j in 0..p.n {
+                                    let x = o.add(j * p.out_cs);
+                                    if *x <= 0.0 {
+                                        *x = 0.0;
+                                    }
+                                }
+                            }
+                        }
+                    }
+                }
+
+                twins!(
+                    fn relu_slice[][](x: &mut [$t]) {
+                        for v in x {
+                            *v = if *v <= 0.0 { 0.0 } else { *v };
+                        }
+                    }
+                );
+            }
+        }
+    };
+}
+float_gemm!(f32);
+float_gemm!(f64);
+
+macro_rules! half_gemm {
+    ($t:ident) => {
+        impl Gemm for $t {
+            type Scale = f32;
+            const ONE: f32 = 1.0;
+            const ZERO: f32 = 0.0;
+
+            fn product(p: Product<$t>, alpha: f32, beta: f32, relu: bool, split: bool) {
+                let a = widen(p.m, p.k, p.a, p.a_rs, p.a_cs);
+                let b = widen(p.k, p.n, p.b, p.b_rs, p.b_cs);
+                let bias = p.bias.filter(|_| beta != 0.0).map(|(v, rs, cs)| widen(p.m, p.n, v, rs, cs));
+                let out = HostBuf::alloc(p.m * p.n * 4);
+                let f = |buf: &HostBuf| SendPtr(buf.ptr().cast::<f32>());
+                let wide = Product {
+                    m: p.m,
+                    n: p.n,
+                    k: p.k,
+                    out: f(&out),
+                    out_rs: p.n,
+                    out_cs: 1,
+                    a: f(&a),
+                    a_rs: p.k,
+                    a_cs: 1,
+                    b: f(&b),
+                    b_rs: p.n,
+                    b_cs: 1,
+                    bias: bias.as_ref().map(|v| (f(v), p.n, 1)),
+                };
+                f32::product(wide, alpha, beta, relu, split);
+                chunks(p.m, (SERIAL / p.n).max(1), |r| {
+                    for i in r {
+                        for j in 0..p.n {
+                            // SAFETY: i < m, j < n, and the product wrote all of `out`.
+                            unsafe {
+                                let x = *wide.out.get().add(i * p.n + j);
+                                p.out.get().add(i * p.out_rs + j * p.out_cs).write(<$t>::from_f32(x));
+                            }
+                        }
+                    }
+                });
+
+                /// A row-major f32 copy.
+                fn widen(m: usize, n: usize, x: SendPtr<$t>, rs: usize, cs: usize) -> HostBuf {
+                    let buf = HostBuf::alloc(m * n * 4);
+                    let to = SendPtr(buf.ptr().cast::<f32>());
+                    chunks(m, (SERIAL / n.max(1)).max(1), |r| {
+                        for i in r {
+                            for j in 0..n {
+                                // SAFETY: i < m, j < n.
+                                unsafe { to.get().add(i * n + j).write((*x.get().add(i * rs + j * cs)).to_f32()) };
+                            }
+                        }
+                    });
+                    buf
+                }
+            }
+        }
+    };
+}
+half_gemm!(f16);
+half_gemm!(bf16);
+
+macro_rules! int_gemm {
+    ($($t:ident)*) => {$(
+        impl Gemm for $t {
+            type Scale = $t;
+            const ONE: $t = 1;
+            const ZERO: $t = 0;
+
+            fn product(p: Product<$t>, alpha: $t, beta: $t, relu: bool, split: bool) {
+                // rows of b are read once per row of a: a row-major copy where they are strided
+                let copy;
+                let (b, b_rs) = if p.b_cs == 1 {
+                    (p.b, p.b_rs)
+                } else {
+                    copy = HostBuf::alloc(p.k * p.n * size_of::<$t>());
+                    let to = SendPtr(copy.ptr().cast::<$t>());
+                    for i in 0..p.k {
+                        for j in 0..p.n {
+                            // SAFETY: i < k, j < n.
+                            unsafe { to.get().add(i * p.n + j).write(*p.b.get().add(i * p.b_rs + j * p.b_cs)) };
+                        }
+                    }
+                    (to, p.n)
+                };
+                let chunk = if split { (2 * SERIAL / (p.n * p.k.max(1))).max(1) } else { p.m };
+                chunks(p.m, chunk, |r| {
+                    let mut row = vec![0 as $t; p.n];
+                    for i in r {
+                        row.fill(0);
+                        for l in 0..p.k {
+                            // SAFETY: i < m, l < k; a row of b has n elements.
+                            unsafe {
+                                let x = *p.a.get().add(i * p.a_rs + l * p.a_cs);
+                                axpy(&mut row, x, std::slice::from_raw_parts(b.get().add(l * b_rs), p.n));
+                            }
+                        }
+                        for (j, &sum) in row.iter().enumerate() {
+                            let mut v = alpha.wrapping_mul(sum);
+                            // SAFETY: i < m, j < n.
+                            unsafe {
+                                if let Some((bias, rs, cs)) = p.bias {
+                                    v = v.wrapping_add(beta.wrapping_mul(*bias.get().add(i * rs + j * cs)));
+                                }
+                                p.out.get().add(i * p.out_rs + j * p.out_cs).write(if relu { v.max(0) } else { v });
+                            }
+                        }
+                    }
+                });
+                twins!(
+                    fn axpy[][](y: &mut [$t], a: $t, x: &[$t]) {
+                        for (y, x) in y.iter_mut().zip(x) {
+                            *y = y.wrapping_add(a.wrapping_mul(*x));
+                        }
+                    }
+                );
+            }
+        }
+    )*};
+}
+int_gemm!(u8 i8 i16 i32 i64 u32);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A small generator, so that tests need no crate and repeat.
+    fn noise(n: usize, seed: u64) -> Vec<f64> {
+        let mut x = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+        (0..n)
+            .map(|_| {
+                x ^= x << 13;
+                x ^= x >> 7;
+                x ^= x << 17;
+                (x >> 40) as f64 / (1u64 << 24) as f64 - 0.5
+            })
+            .collect()
+    }
+
+    struct Case {
+        batch: usize,
+        m: usize,
+        n: usize,
+        k: usize,
+        /// column-major a, b, out
+        t: [bool; 3],
+        /// one b for the whole batch
+        shared: bool,
+        /// 0 none, 1 a row, 2 a column, 3 full
+        bias: usize,
+        relu: bool,
+    }
+
+    fn run<T: Gemm>(
+        c: &Case,
+        from: impl Fn(f64) -> T,
+        to: impl Fn(T) -> f64,
+        alpha: T::Scale,
+        beta: T::Scale,
+    ) -> (Vec<f64>, Vec<f64>) {
+        let Case { batch, m, n, k, .. } = *c;
+        let a: Vec<T> = noise(batch * m * k, 1).into_iter().map(|x| from(x * 8.0)).collect();
+        let b: Vec<T> = noise(batch * k * n, 2).into_iter().map(|x| from(x * 8.0)).collect();
+        let bias: Vec<T> = noise(batch * m * n, 3).into_iter().map(|x| from(x * 8.0)).collect();
+        let mut out: Vec<T> = vec![from(77.0); batch * m * n];
+        let st = |t: bool, r: usize, q: usize| if t { [r * q, 1, r] } else { [r * q, q, 1] };
+        let (sa, mut sb, so) = (st(c.t[0], m, k), st(c.t[1], k, n), st(c.t[2], m, n));
+        if c.shared {
+            sb[0] = 0;
+        }
+        let sv = [[0, 0, 0], [0, 0, 1], [0, 1, 0], [m * n, n, 1]][c.bias];
+        let (ha, hb, ho) = ([batch, m, k], [batch, k, n], [batch, m, n]);
+        let v = (c.bias != 0).then(|| View::from_slice(&bias, &ho, &sv));
+        gemm(
+            ViewMut::from_slice(&mut out, &ho, &so),
+            View::from_slice(&a, &ha, &sa),
+            View::from_slice(&b, &hb, &sb),
+            v,
+            alpha,
+            beta,
+            c.relu,
+        );
+        let (mut got, mut want) = (Vec::new(), Vec::new());
+        for z in 0..batch {
+            for i in 0..m {
+                for j in 0..n {
+                    let mut s = 0.0;
+                    for l in 0..k {
+                        s += to(a[z * sa[0] + i * sa[1] + l * sa[2]]) * to(b[z * sb[0] + l * sb[1] + j * sb[2]]);
+                    }
+                    let mut w = 2.0 * s;
+                    if c.bias != 0 {
+                        w += 3.0 * to(bias[z * sv[0] + i * sv[1] + j * sv[2]]);
+                    }
+                    want.push(if c.relu { w.max(0.0) } else { w });
+                    got.push(to(out[z * so[0] + i * so[1] + j * so[2]]));
+                }
+            }
+        }
+        (got, want)
+    }
+
+    fn cases() -> Vec<Case> {
+        let mut cases = Vec::new();
+        let sizes = [
+            (1, 1, 1, 1),
+            (1, 5, 7, 3),
+            (3, 4, 2, 9),
+            (1, 17, 33, 65),
+            (2, 64, 120, 57),
+            (1, 130, 120, 256),
+            (1, 3, 2, 20000),
+            (1, 1, 300, 700),
+            (1, 700, 1, 300),
+            (1, 1, 1, 100_000),
+            (1, 2000, 40, 30),
+            (40, 13, 9, 11),
+            (1, 4, 4, 0),
+            (1, 0, 4, 3),
+            (0, 2, 3, 4),
+            (2, 300, 200, 150),
+        ];
+        for (i, (batch, m, n, k)) in sizes.into_iter().enumerate() {
+            for bits in 0..8 {
+                let t = [bits & 1 != 0, bits & 2 != 0, bits & 4 != 0];
+                cases.push(Case {
+                    batch,
+                    m,
+                    n,
+                    k,
+                    t,
+                    shared: (i + bits) % 3 == 0,
+                    bias: (i + bits) % 4,
+                    relu: bits % 2 == 1,
+                });
+            }
+        }
+        cases
+    }
+
+    fn check(got: &[f64], want: &[f64], rel: f64, c: &Case) {
+        assert_eq!(got.len(), c.batch * c.m * c.n);
+        for (g, w) in got.iter().zip(want) {
+            let bound = rel * (16.0 * (c.k as f64).sqrt() + w.abs() + 12.0);
+            assert!((g - w).abs() <= bound, "{g} for {w} in {}x{}x{}x{} {:?}", c.batch, c.m, c.n, c.k, c.t);
+        }
+    }
+
+    #[test]
+    fn floats_agree_with_loops_in_every_layout() {
+        for c in cases() {
+            let (g, w) = run::<f32>(&c, |x| x as f32, |x| x.into(), 2.0, 3.0);
+            check(&g, &w, 3e-6, &c);
+            let (g, w) = run::<f64>(&c, |x| x, |x| x, 2.0, 3.0);
+            check(&g, &w, 1e-14, &c);
+        }
+    }
+
+    #[test]
+    fn half_floats_round_once() {
+        for c in cases() {
+            let (g, w) = run::<f16>(&c, f16::from_f64, f16::to_f64, 2.0, 3.0);
+            check(&g, &w, 6e-4, &c);
+            let (g, w) = run::<bf16>(&c, bf16::from_f64, bf16::to_f64, 2.0, 3.0);
+            check(&g, &w, 5e-3, &c);
+        }
+    }
+
+    #[test]
+    fn integers_are_exact_and_wrap() {
+        for c in cases() {
+            let (g, w) = run::<i64>(&c, |x| x.round() as i64, |x| x as f64, 2, 3);
+            assert_eq!(g, w);
+        }
+        let (a, b, mut out) = ([i32::MAX, 2], [2, 5], [0]);
+        gemm(
+            ViewMut::from_slice(&mut out, &[1, 1], &[1, 1]),
+            View::from_slice(&a, &[1, 2], &[2, 1]),
+            View::from_slice(&b, &[2, 1], &[1, 1]),
+            None,
+            1,
+            0,
+            false,
+        );
+        assert_eq!(out, [8], "2 * (2^31 - 1) + 10 modulo 2^32");
+    }
+
+    #[test]
+    fn beta_zero_does_not_read_the_bias_and_relu_keeps_nan() {
+        let (a, bias, mut out) = ([f32::NAN, -1.0], [f32::NAN; 2], [5.0f32; 2]);
+        let call = |out: &mut [f32; 2], a: &[f32; 2], relu| {
+            gemm(
+                ViewMut::from_slice(out, &[2, 1], &[1, 1]),
+                View::from_slice(a, &[2, 1], &[1, 1]),
+                View::from_slice(&[1.0], &[1, 1], &[1, 1]),
+                Some(View::from_slice(&bias, &[2, 1], &[1, 1])),
+                1.0,
+                0.0,
+                relu,
+            );
+        };
+        call(&mut out, &a, true);
+        assert!(out[0].is_nan());
+        assert_eq!(out[1], 0.0);
+        call(&mut out, &[2.0, -1.0], false);
+        assert_eq!(out, [2.0, -1.0]);
+    }
+}

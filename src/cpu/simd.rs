@@ -1,0 +1,132 @@
+//! How kernels get vector code and threads: loops compiled twice (baseline and AVX2 with FMA) and chosen once at run time,
+//! and a split into chunks that depends on sizes alone, so that results never depend on the number of threads.
+
+use rayon::prelude::*;
+use std::ops::Range;
+
+/// Work below this many simple operations is not worth waking another thread for.
+pub const SERIAL: usize = 1 << 15;
+
+/// True where the CPU has AVX2 and FMA.
+#[inline]
+pub fn wide() -> bool {
+    #[cfg(target_arch = "x86_64")]
+    {
+        // the macro caches what it finds
+        is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma")
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    false
+}
+
+/// Declares a function whose body is compiled twice and picked by `wide()`:
+/// `twins!(fn name[T: Num][T](x: &[T]) -> T { … })`, generics declared first, then named. `fma` in `fn name[..][..](..; fma)`
+/// is a constant bool inside the body: whether a fused multiply-add is one instruction.
+macro_rules! twins {
+    ($(#[$m:meta])* $vis:vis fn $name:ident [$($g:tt)*][$($u:tt)*]($($arg:ident: $ty:ty),* $(,)?; $fma:ident) $(-> $ret:ty)? $body:block) => {
+        $(#[$m])*
+        #[allow(clippy::too_many_arguments, reason = "kernels take what they need")]
+        $vis fn $name<$($g)*>($($arg: $ty),*) $(-> $ret)? {
+            #[inline(always)]
+            #[allow(clippy::too_many_arguments, reason = "as outside")]
+            fn body<$($g)*>($($arg: $ty,)* $fma: bool) $(-> $ret)? $body
+            #[cfg(target_arch = "x86_64")]
+            #[target_feature(enable = "avx2,fma")]
+            #[allow(clippy::too_many_arguments, reason = "as outside")]
+            fn wide<$($g)*>($($arg: $ty),*) $(-> $ret)? {
+                body::<$($u)*>($($arg,)* true)
+            }
+            #[cfg(target_arch = "x86_64")]
+            if $crate::cpu::simd::wide() {
+                // SAFETY: the CPU has what the twin was compiled for.
+                return unsafe { wide::<$($u)*>($($arg),*) };
+            }
+            body::<$($u)*>($($arg,)* false)
+        }
+    };
+    ($(#[$m:meta])* $vis:vis fn $name:ident [$($g:tt)*][$($u:tt)*]($($arg:ident: $ty:ty),* $(,)?) $(-> $ret:ty)? $body:block) => {
+        twins!($(#[$m])* $vis fn $name[$($g)*][$($u)*]($($arg: $ty),*; _fma) $(-> $ret)? $body);
+    };
+}
+pub(crate) use twins;
+
+/// A pointer that may cross threads; whoever uses it writes disjoint elements.
+pub struct SendPtr<T>(pub *mut T);
+
+impl<T> Clone for SendPtr<T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+impl<T> Copy for SendPtr<T> {}
+// SAFETY: it is only an address; the kernels that share it write disjoint elements.
+unsafe impl<T: Send> Send for SendPtr<T> {}
+// SAFETY: as above.
+unsafe impl<T: Send> Sync for SendPtr<T> {}
+
+impl<T> SendPtr<T> {
+    /// The address (a method, so that closures capture the whole wrapper).
+    #[inline(always)]
+    pub fn get(self) -> *mut T {
+        self.0
+    }
+}
+
+/// Runs `f` over `0..n` in chunks of at most `chunk`, in parallel when there are several.
+pub fn chunks(n: usize, chunk: usize, f: impl Fn(Range<usize>) + Sync) {
+    let chunk = chunk.max(1);
+    match n.div_ceil(chunk) {
+        0 => {}
+        1 => f(0..n),
+        count => (0..count).into_par_iter().for_each(|i| f(i * chunk..((i + 1) * chunk).min(n))),
+    }
+}
+
+/// How many items of `cost` operations make a chunk worth a thread's while.
+pub fn grain(cost: usize) -> usize {
+    (SERIAL / cost.max(1)).max(1)
+}
+
+/// Steps through the offsets of a strided index space in row-major order for up to three operands at once.
+pub struct Walk<'a, const N: usize> {
+    shape: &'a [usize],
+    strides: [&'a [usize]; N],
+    index: smallvec::SmallVec<[usize; 8]>,
+    /// Current offset of each operand.
+    pub at: [usize; N],
+}
+
+impl<'a, const N: usize> Walk<'a, N> {
+    /// Starts at flat position `start`; `shape` must have no zero dim unless nothing is read.
+    pub fn new(shape: &'a [usize], strides: [&'a [usize]; N], start: usize) -> Walk<'a, N> {
+        let mut index: smallvec::SmallVec<[usize; 8]> = smallvec::smallvec![0; shape.len()];
+        let (mut rest, mut at) = (start, [0; N]);
+        for d in (0..shape.len()).rev() {
+            let n = shape[d].max(1);
+            index[d] = rest % n;
+            rest /= n;
+            for (a, s) in at.iter_mut().zip(strides) {
+                *a += index[d] * s[d];
+            }
+        }
+        Walk { shape, strides, index, at }
+    }
+
+    /// Goes one element on.
+    #[inline]
+    pub fn step(&mut self) {
+        for d in (0..self.shape.len()).rev() {
+            self.index[d] += 1;
+            for (a, s) in self.at.iter_mut().zip(self.strides) {
+                *a += s[d];
+            }
+            if self.index[d] < self.shape[d] {
+                return;
+            }
+            for (a, s) in self.at.iter_mut().zip(self.strides) {
+                *a -= s[d] * self.shape[d];
+            }
+            self.index[d] = 0;
+        }
+    }
+}
