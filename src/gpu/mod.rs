@@ -1,1 +1,18 @@
 //! The wgpu backend: adapters, buffers, pipelines and kernels. No tensors here, and nothing of the CPU backend.
+
+mod adapter;
+mod buffer;
+mod params;
+mod pipeline;
+mod readback;
+mod recorder;
+#[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
+
+pub use adapter::{AdapterInfo, Backend, DeviceType, Features, Gpu, adapters, gpu, init_async};
+pub use buffer::Buffer;
+pub use pipeline::{Access, KernelId, KernelSource};
+pub use readback::Status;
+pub use recorder::{Counters, Recorder};

@@ -1,0 +1,522 @@
+//! The recorder of a GPU: one command encoder that all threads write in program order, submitted at fixed counts.
+
+use super::buffer::{Buffer, Pool, size_class};
+use super::params::Params;
+use super::pipeline::{Access, KernelId, KernelSource, Pipelines};
+use super::readback::{Readbacks, STATUS_BYTES};
+use crate::error::{Error, Result, bail, ensure};
+use futures::FutureExt;
+use parking_lot::Mutex;
+use smallvec::SmallVec;
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
+
+/// Dispatches to a submission. A fixed count: where work is cut depends on the recorded program alone.
+const SUBMIT_EVERY: u32 = 64;
+/// Uploaded bytes to a submission.
+const SUBMIT_BYTES: u64 = 64 << 20;
+/// Submissions that may be unfinished before recording waits for the oldest.
+const IN_FLIGHT: usize = 8;
+/// Size of a shared staging chunk; larger uploads get a buffer of their own.
+const CHUNK: u64 = 1 << 20;
+/// Staging chunks kept for reuse.
+const KEEP_CHUNKS: usize = 16;
+/// Free pool buffers are looked through each time this many submissions were made.
+const TRIM_EVERY: u64 = 64;
+
+/// What the recorder has done so far: tests and profiles assert on these.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Pipelines compiled.
+    pub pipelines: u64,
+    /// Kernels in the cache.
+    pub kernels: u64,
+    /// Dispatches recorded.
+    pub dispatches: u64,
+    /// Command buffers submitted.
+    pub submissions: u64,
+    /// Bind groups made.
+    pub bind_groups: u64,
+    /// Uploads recorded.
+    pub uploads: u64,
+    /// Reads made.
+    pub reads: u64,
+    /// Buffers in use.
+    pub live_buffers: u64,
+    /// Buffers that the pool holds, in use or free.
+    pub pool_buffers: u64,
+    /// Their bytes.
+    pub pool_bytes: u64,
+    /// Buffers asked of the driver so far.
+    pub buffers_made: u64,
+}
+
+/// Where the device's handlers leave the first fault.
+#[derive(Default)]
+struct Faults {
+    any: AtomicBool,
+    /// The kernel slot being recorded: what a fault is blamed on.
+    kernel: AtomicU32,
+    first: Mutex<Option<(u32, String)>>,
+}
+
+impl Faults {
+    fn set(&self, message: String) {
+        let mut first = self.first.lock();
+        if first.is_none() {
+            *first = Some((self.kernel.load(Ordering::Relaxed), message));
+        }
+        self.any.store(true, Ordering::Release);
+    }
+}
+
+struct Chunk {
+    buffer: wgpu::Buffer,
+    used: u64,
+}
+
+/// Records commands for one GPU and submits them.
+pub struct Recorder {
+    device: wgpu::Device,
+    queue: wgpu::Queue,
+    limits: wgpu::Limits,
+    name: String,
+    // the pass borrows the encoder (its lifetime is forgotten): declared first, so that it drops first
+    pass: Option<wgpu::ComputePass<'static>>,
+    encoder: Option<wgpu::CommandEncoder>,
+    pool: Pool,
+    pipelines: Pipelines,
+    params: Params,
+    pub(super) readbacks: Readbacks,
+    chunks: Vec<Chunk>,
+    chunk_home: Sender<wgpu::Buffer>,
+    chunks_back: Receiver<wgpu::Buffer>,
+    in_flight: VecDeque<wgpu::SubmissionIndex>,
+    status: Buffer,
+    /// A command that may set the status words was recorded since they were last read.
+    pub(super) status_used: bool,
+    faults: Arc<Faults>,
+    recorded: u32,
+    staged: u64,
+    bound_pipeline: Option<KernelId>,
+    pub(super) count: Counters,
+}
+
+impl std::fmt::Debug for Recorder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Recorder({:?}, {} recorded)", self.name, self.recorded)
+    }
+}
+
+impl Recorder {
+    pub(super) fn new(
+        device: wgpu::Device,
+        queue: wgpu::Queue,
+        limits: wgpu::Limits,
+        name: String,
+    ) -> Result<Recorder> {
+        let faults = Arc::new(Faults::default());
+        let f = faults.clone();
+        device.on_uncaptured_error(Arc::new(move |e: wgpu::Error| f.set(e.to_string())));
+        let f = faults.clone();
+        device.set_device_lost_callback(move |reason, message| f.set(format!("device lost ({reason:?}): {message}")));
+        let (chunk_home, chunks_back) = channel();
+        let mut pool = Pool::new();
+        let status = pool.adopt(create(&device, "wgtorch status", STATUS_BYTES)?);
+        Ok(Recorder {
+            params: Params::new(&device, &limits),
+            pipelines: Pipelines::new(),
+            readbacks: Readbacks::default(),
+            pass: None,
+            encoder: None,
+            chunks: Vec::new(),
+            chunk_home,
+            chunks_back,
+            in_flight: VecDeque::new(),
+            status,
+            status_used: false,
+            faults,
+            recorded: 0,
+            staged: 0,
+            bound_pipeline: None,
+            count: Counters::default(),
+            device,
+            queue,
+            limits,
+            name,
+            pool,
+        })
+    }
+
+    /// The limits of the device.
+    pub fn limits(&self) -> &wgpu::Limits {
+        &self.limits
+    }
+
+    /// What was done so far.
+    pub fn counters(&self) -> Counters {
+        Counters {
+            pipelines: self.pipelines.made,
+            kernels: self.pipelines.len() as u64,
+            bind_groups: self.pipelines.groups_made,
+            // the status buffer is ours
+            live_buffers: self.pool.buffers - self.pool.free_buffers - 1,
+            pool_buffers: self.pool.buffers,
+            pool_bytes: self.pool.bytes,
+            buffers_made: self.pool.made,
+            ..self.count
+        }
+    }
+
+    /// The first fault that the driver or wgpu reported since the last call, with the kernel that was being recorded.
+    pub fn take_error(&mut self) -> Option<Error> {
+        if !self.faults.any.swap(false, Ordering::Acquire) {
+            return None;
+        }
+        let (kernel, message) = self.faults.first.lock().take()?;
+        let label = self.pipelines.label(kernel);
+        let label = label.as_deref().unwrap_or("no kernel");
+        Some(Error::Device(format!("{}: {message} (recorded last: {label})", self.name)))
+    }
+
+    /// The status words: eight u32 that kernels set through atomics to report what only the device can see. Word 0 names the
+    /// command (0: no fault, claimed by compare-exchange so that the first wins), words 1 and 2 hold the value, low then
+    /// high. The next read or synchronize returns them and sets them to zero.
+    pub fn status(&self) -> &Buffer {
+        &self.status
+    }
+
+    /// A kernel by its key, compiled by `make`'s source where it is new.
+    pub fn kernel(&mut self, key: &str, make: impl FnOnce() -> Result<KernelSource>) -> Result<KernelId> {
+        if let Some(id) = self.pipelines.find(key) {
+            return Ok(id);
+        }
+        let source = make()?;
+        #[cfg(test)]
+        super::testing::check_wgsl(&source);
+        self.pipelines.make(&self.device, &self.limits, key, source)
+    }
+
+    /// Records a kernel over so many workgroups. They spread over x and y where one dimension cannot hold them: a kernel
+    /// takes `wg.x + wg.y * num_workgroups.x` for its number, and may meet numbers past the end.
+    pub fn dispatch(&mut self, k: KernelId, buffers: &[&Buffer], params: &[u32], groups: u32) -> Result<()> {
+        let max = self.limits.max_compute_workgroups_per_dimension;
+        let y = groups.div_ceil(max).max(1);
+        self.dispatch3(k, buffers, params, [groups.div_ceil(y), y, 1])
+    }
+
+    /// Records a kernel over a grid of workgroups.
+    pub fn dispatch3(&mut self, k: KernelId, buffers: &[&Buffer], params: &[u32], groups: [u32; 3]) -> Result<()> {
+        let kernel = self.pipelines.get(k)?;
+        let (layout, label) = (kernel.layout, &kernel.label);
+        ensure!(
+            buffers.len() == kernel.bindings.len() && params.len() * 4 <= kernel.param_bytes as usize,
+            Device,
+            "kernel {label} takes {} buffers and {} bytes of parameters, it was given {} and {}",
+            kernel.bindings.len(),
+            kernel.param_bytes,
+            buffers.len(),
+            params.len() * 4
+        );
+        for (i, b) in buffers.iter().enumerate() {
+            ensure!(
+                b.size() <= self.limits.max_storage_buffer_binding_size,
+                Device,
+                "kernel {label}: a tensor of {} bytes is larger than what this device can bind at once ({} bytes)",
+                b.size(),
+                self.limits.max_storage_buffer_binding_size
+            );
+            let writes = kernel.bindings[i] == Access::ReadWrite;
+            for (j, c) in buffers[..i].iter().enumerate() {
+                ensure!(
+                    c.id() != b.id() || !writes && kernel.bindings[j] == Access::Read,
+                    Device,
+                    "kernel {label} binds one buffer twice ({j} and {i}) and writes it"
+                );
+            }
+            self.status_used |= b.id() == self.status.id();
+        }
+        let max = self.limits.max_compute_workgroups_per_dimension;
+        ensure!(
+            groups.iter().all(|&g| g <= max),
+            Device,
+            "kernel {label}: {groups:?} workgroups, a dimension holds {max}"
+        );
+        if groups.contains(&0) {
+            return Ok(());
+        }
+        let class = self.pipelines.class(layout);
+        if !self.params.fits(class) {
+            self.submit();
+        }
+        self.faults.kernel.store(k.index, Ordering::Relaxed);
+        self.open_pass();
+        let ids: SmallVec<[(u64, &wgpu::Buffer); 8]> = buffers.iter().map(|b| (b.id(), b.raw())).collect();
+        let pass = self.pass.as_mut().expect("opened above");
+        if self.bound_pipeline != Some(k) {
+            pass.set_pipeline(&self.pipelines.get(k)?.pipeline);
+            self.bound_pipeline = Some(k);
+        }
+        let group = self.pipelines.group(&self.device, layout, self.params.buffer(), &ids);
+        if class > 0 {
+            pass.set_bind_group(0, group, &[self.params.push(params, class)]);
+        } else {
+            pass.set_bind_group(0, group, &[]);
+        }
+        pass.dispatch_workgroups(groups[0], groups[1], groups[2]);
+        self.count.dispatches += 1;
+        self.recorded += 1;
+        if self.recorded >= SUBMIT_EVERY {
+            self.submit();
+        }
+        Ok(())
+    }
+
+    /// A buffer of at least so many bytes, from the pool where it has one; its contents are undefined.
+    pub fn alloc(&mut self, bytes: u64) -> Result<Buffer> {
+        self.pool.collect(self.count.submissions);
+        let binding = self.limits.max_storage_buffer_binding_size & !3;
+        let mut class = size_class(bytes);
+        for limit in [binding, self.limits.max_buffer_size & !3] {
+            if bytes <= limit && class > limit {
+                class = limit;
+            }
+        }
+        ensure!(
+            class <= self.limits.max_buffer_size,
+            Device,
+            "a tensor of {bytes} bytes does not fit in a buffer of {} (at most {} bytes)",
+            self.name,
+            self.limits.max_buffer_size
+        );
+        if let Some(b) = self.pool.take(class) {
+            return Ok(b);
+        }
+        let made = create(&self.device, "wgtorch tensor", class);
+        let made = match made {
+            Err(Error::OutOfMemory { .. }) => {
+                // what is free by class may be enough once the driver has it back
+                self.finish_all()?;
+                self.drain();
+                create(&self.device, "wgtorch tensor", class)
+            }
+            made => made,
+        };
+        match made {
+            Ok(b) => Ok(self.pool.adopt(b)),
+            Err(Error::OutOfMemory { op, bytes, .. }) => {
+                Err(Error::OutOfMemory { op, device: self.name.clone(), bytes })
+            }
+            Err(e) => Err(e),
+        }
+    }
+
+    /// Gives every free buffer back to the driver.
+    pub fn drain(&mut self) {
+        self.pool.collect(self.count.submissions);
+        let dead = self.pool.trim(self.count.submissions, true);
+        self.pipelines.forget(&dead);
+    }
+
+    /// Records a copy of host bytes into a buffer, in program order. Offset and length are multiples of 4, or the data
+    /// reaches the end of the buffer's last word, whose remaining bytes become zero.
+    pub fn upload(&mut self, dst: &Buffer, offset: u64, data: &[u8]) -> Result<()> {
+        let padded = (data.len() as u64).next_multiple_of(4);
+        ensure!(
+            offset.is_multiple_of(4) && offset + padded <= dst.size(),
+            Device,
+            "upload of {} bytes at {offset} into a buffer of {} bytes",
+            data.len(),
+            dst.size()
+        );
+        if data.is_empty() {
+            return Ok(());
+        }
+        let (buffer, at) = if padded > CHUNK {
+            let desc = wgpu::BufferDescriptor {
+                label: Some("wgtorch staging"),
+                size: padded,
+                usage: wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::MAP_WRITE,
+                mapped_at_creation: true,
+            };
+            (create_with(&self.device, &desc)?, 0)
+        } else {
+            self.chunk(padded)?
+        };
+        {
+            let mut view = match buffer.get_mapped_range_mut(at..at + padded) {
+                Ok(v) => v,
+                Err(e) => bail!(Device, "{}: upload: {e}", self.name),
+            };
+            let whole = data.len() & !3;
+            view.slice(..whole).copy_from_slice(&data[..whole]);
+            if whole < data.len() {
+                let mut last = [0; 4];
+                last[..data.len() - whole].copy_from_slice(&data[whole..]);
+                view.slice(whole..whole + 4).copy_from_slice(&last);
+            }
+        }
+        if padded > CHUNK {
+            buffer.unmap();
+        }
+        self.encoder().copy_buffer_to_buffer(&buffer, at, dst.raw(), offset, Some(padded));
+        self.count.uploads += 1;
+        self.staged += padded;
+        if self.staged >= SUBMIT_BYTES {
+            self.submit();
+        }
+        Ok(())
+    }
+
+    /// Room in a mapped staging chunk.
+    fn chunk(&mut self, bytes: u64) -> Result<(wgpu::Buffer, u64)> {
+        let fits = |c: &Chunk| c.used + bytes <= CHUNK;
+        if !self.chunks.last().is_some_and(fits) {
+            let buffer = match self.chunks_back.try_recv() {
+                Ok(b) => b,
+                Err(_) => {
+                    let desc = wgpu::BufferDescriptor {
+                        label: Some("wgtorch staging"),
+                        size: CHUNK,
+                        usage: wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::MAP_WRITE,
+                        mapped_at_creation: true,
+                    };
+                    create_with(&self.device, &desc)?
+                }
+            };
+            self.chunks.push(Chunk { buffer, used: 0 });
+        }
+        let c = self.chunks.last_mut().expect("pushed above");
+        let at = c.used;
+        c.used += bytes.next_multiple_of(8);
+        Ok((c.buffer.clone(), at))
+    }
+
+    /// Records a copy between two buffers; offsets and length are multiples of 4.
+    pub fn copy(&mut self, src: &Buffer, src_off: u64, dst: &Buffer, dst_off: u64, bytes: u64) {
+        self.copy_raw(src.raw(), src_off, dst.raw(), dst_off, bytes);
+    }
+
+    pub(super) fn copy_raw(&mut self, src: &wgpu::Buffer, s: u64, dst: &wgpu::Buffer, d: u64, bytes: u64) {
+        if bytes > 0 {
+            self.encoder().copy_buffer_to_buffer(src, s, dst, d, Some(bytes));
+        }
+    }
+
+    /// Records filling a part of a buffer with zero bytes; offset and length are multiples of 4.
+    pub fn clear(&mut self, dst: &Buffer, offset: u64, bytes: u64) {
+        if bytes > 0 {
+            self.encoder().clear_buffer(dst.raw(), offset, Some(bytes));
+        }
+    }
+
+    /// The encoder, outside a pass.
+    fn encoder(&mut self) -> &mut wgpu::CommandEncoder {
+        self.pass = None;
+        self.bound_pipeline = None;
+        let device = &self.device;
+        self.encoder
+            .get_or_insert_with(|| device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: None }))
+    }
+
+    fn open_pass(&mut self) {
+        if self.pass.is_none() {
+            let desc = wgpu::ComputePassDescriptor { label: None, timestamp_writes: None };
+            self.pass = Some(self.encoder().begin_compute_pass(&desc).forget_lifetime());
+        }
+    }
+
+    /// Hands everything recorded to the device.
+    pub fn submit(&mut self) {
+        self.submit_index();
+    }
+
+    pub(super) fn submit_index(&mut self) -> Option<wgpu::SubmissionIndex> {
+        self.pass = None;
+        self.bound_pipeline = None;
+        let encoder = self.encoder.take()?;
+        let chunks = std::mem::take(&mut self.chunks);
+        for c in &chunks {
+            c.buffer.unmap();
+        }
+        self.params.flush(&self.queue);
+        let index = self.queue.submit([encoder.finish()]);
+        for c in chunks.into_iter().take(KEEP_CHUNKS) {
+            let (home, buffer) = (self.chunk_home.clone(), c.buffer.clone());
+            c.buffer.map_async(wgpu::MapMode::Write, .., move |r| {
+                if r.is_ok() {
+                    let _ = home.send(buffer); // the recorder may be gone
+                }
+            });
+        }
+        self.recorded = 0;
+        self.staged = 0;
+        self.count.submissions += 1;
+        self.in_flight.push_back(index.clone());
+        if self.in_flight.len() > IN_FLIGHT
+            && let Some(oldest) = self.in_flight.pop_front()
+        {
+            self.wait(Some(oldest));
+        }
+        self.pool.collect(self.count.submissions);
+        if self.count.submissions.is_multiple_of(TRIM_EVERY) {
+            let dead = self.pool.trim(self.count.submissions, false);
+            self.pipelines.forget(&dead);
+        }
+        Some(index)
+    }
+
+    /// Waits for a submission; in browsers, where nothing may block, it returns at once.
+    fn wait(&self, submission_index: Option<wgpu::SubmissionIndex>) {
+        if let Err(e) = self.device.poll(wgpu::PollType::Wait { submission_index, timeout: None }) {
+            self.faults.set(e.to_string());
+        }
+    }
+
+    /// Submits, and waits until the device is idle.
+    fn finish_all(&mut self) -> Result<()> {
+        self.submit();
+        self.in_flight.clear();
+        self.wait(None);
+        match self.take_error() {
+            Some(e) => Err(e),
+            None => Ok(()),
+        }
+    }
+
+    /// A buffer that the host can map to read.
+    pub(super) fn readback_buffer(&mut self, bytes: u64) -> Result<wgpu::Buffer> {
+        let class = size_class(bytes);
+        if let Some(b) = self.readbacks.take(class) {
+            return Ok(b);
+        }
+        let desc = wgpu::BufferDescriptor {
+            label: Some("wgtorch readback"),
+            size: class,
+            usage: wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::MAP_READ,
+            mapped_at_creation: false,
+        };
+        create_with(&self.device, &desc)
+    }
+}
+
+fn create(device: &wgpu::Device, label: &'static str, bytes: u64) -> Result<wgpu::Buffer> {
+    let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST;
+    create_with(device, &wgpu::BufferDescriptor { label: Some(label), size: bytes, usage, mapped_at_creation: false })
+}
+
+/// Makes a buffer, with the driver's refusal as an error instead of a call of the handler.
+fn create_with(device: &wgpu::Device, desc: &wgpu::BufferDescriptor<'_>) -> Result<wgpu::Buffer> {
+    let scope = device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
+    let buffer = device.create_buffer(desc);
+    match scope.pop().now_or_never().flatten() {
+        None => Ok(buffer),
+        Some(_) => Err(Error::OutOfMemory {
+            op: desc.label.unwrap_or("alloc").into(),
+            device: String::new(),
+            bytes: desc.size,
+        }),
+    }
+}

@@ -1,0 +1,58 @@
+//! What the tests of this backend share: a GPU to run on, typed transfers, and naga's opinion of every kernel made.
+
+use super::{Buffer, Gpu, KernelSource, adapters, gpu};
+use parking_lot::{Mutex, MutexGuard};
+
+/// The GPU and the right to use it alone: tests assert on counters and status words, which all threads share.
+pub(crate) struct Alone(&'static Gpu, #[allow(dead_code, reason = "held for its drop")] MutexGuard<'static, ()>);
+
+impl std::ops::Deref for Alone {
+    type Target = Gpu;
+    fn deref(&self) -> &Gpu {
+        self.0
+    }
+}
+
+static TURN: Mutex<()> = Mutex::new(());
+
+/// The first GPU. Without one a test is skipped loudly, and fails where `CI=true`.
+pub(crate) fn device() -> Option<Alone> {
+    if adapters().is_empty() {
+        assert!(std::env::var("CI").as_deref() != Ok("true"), "CI has no GPU adapter");
+        eprintln!("SKIPPED: no GPU adapter, not even a software one");
+        return None;
+    }
+    Some(Alone(gpu(0).expect("an adapter that is listed opens"), TURN.lock()))
+}
+
+pub(crate) fn up<T: bytemuck::NoUninit>(g: &Gpu, data: &[T]) -> Buffer {
+    let bytes: &[u8] = bytemuck::cast_slice(data);
+    let mut rec = g.lock();
+    let b = rec.alloc(bytes.len() as u64).unwrap();
+    rec.upload(&b, 0, bytes).unwrap();
+    b
+}
+
+pub(crate) fn down<T: bytemuck::AnyBitPattern>(g: &Gpu, b: &Buffer, n: usize) -> Vec<T> {
+    let (bytes, status) = g.read(b, 0, (n * size_of::<T>()) as u64).unwrap();
+    assert!(status.is_ok());
+    bytemuck::pod_collect_to_vec::<u8, u8>(&bytes)
+        .chunks_exact(size_of::<T>())
+        .map(bytemuck::pod_read_unaligned)
+        .collect()
+}
+
+/// Every kernel that a test compiles is valid WGSL by naga, whatever the driver thinks of it.
+pub(crate) fn check_wgsl(source: &KernelSource) {
+    use naga::valid::{Capabilities, ValidationFlags, Validator};
+    let text = &source.wgsl;
+    let module = naga::front::wgsl::parse_str(text)
+        .unwrap_or_else(|e| panic!("{}: {}\n{text}", source.label, e.emit_to_string(text)));
+    let caps =
+        Capabilities::FLOAT64 | Capabilities::SHADER_FLOAT16 | Capabilities::SHADER_INT64 | Capabilities::SUBGROUP;
+    Validator::new(ValidationFlags::all(), caps)
+        .validate(&module)
+        .unwrap_or_else(|e| panic!("{}: {}\n{text}", source.label, e.emit_to_string(text)));
+    let storage = module.global_variables.iter().filter(|(_, v)| matches!(v.space, naga::AddressSpace::Storage { .. }));
+    assert_eq!(storage.count(), source.bindings.len(), "{}: bindings\n{text}", source.label);
+}
