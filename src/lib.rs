@@ -7,6 +7,7 @@ pub mod gpu;
 pub mod layout;
 pub mod num;
 pub mod program;
+pub mod rng;
 pub mod scalar;
 pub mod shape;
 
