@@ -3,6 +3,7 @@
 pub mod cpu;
 pub mod dtype;
 pub mod error;
+pub mod format;
 pub mod gpu;
 pub mod layout;
 pub mod num;

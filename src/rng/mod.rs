@@ -259,7 +259,8 @@ impl CpuGenerator {
 
     /// Exponential numbers from 53 bits each (`exponential_`, the path of PyTorch builds without MKL).
     pub fn exponential(&mut self, out: &mut [f64], lambda: f64) -> Result<()> {
-        ensure!(lambda > 0.0, Runtime, "exponential_ expects lambda > 0.0, but found lambda={lambda}");
+        let positive = lambda > 0.0;
+        ensure!(positive, Runtime, "exponential_ expects lambda > 0.0, but found lambda={lambda}");
         out.iter_mut().for_each(|x| *x = -1.0 / lambda * (-self.unit_f64()).ln_1p());
         Ok(())
     }

@@ -119,20 +119,20 @@ fn ln_unit(m: u32) -> f32 {
     let e = e as f32;
     let mut p = 7.037_683_6e-2f32;
     for c in [
-        -1.151_461_03e-1,
-        1.167_699_874e-1,
-        -1.242_014_08e-1,
-        1.424_932_28e-1,
-        -1.666_805_77e-1,
-        2.000_071_48e-1,
-        -2.499_999_4e-1,
-        3.333_333_1e-1,
+        -0.115_146_1,
+        0.116_769_984,
+        -0.124_201_41,
+        0.142_493_23,
+        -0.166_680_58,
+        0.200_007_14,
+        -0.249_999_94,
+        0.333_333_3,
     ] {
         p = p * z + c;
     }
     // ln 2 in two parts, the first exact in few bits.
     let y = p * z * z * z - 2.121_944_4e-4 * e - 0.5 * z * z;
-    z + y + 0.693_359_375 * e
+    z + y + 0.693_359_4 * e
 }
 
 /// Sine and cosine of n / 2^24 of a turn: the quadrant comes from the integer, exactly, so that only the polynomials round.
@@ -140,7 +140,7 @@ fn sincos_turn(n: u32) -> (f32, f32) {
     let quadrant = (n + (1 << 21)) >> 22;
     let x = (n as i32 - (quadrant << 22) as i32) as f32 * (std::f32::consts::TAU / (1 << 24) as f32);
     let z = x * x;
-    let s = ((-1.951_529_6e-4 * z + 8.332_161e-3) * z - 1.666_665_46e-1) * z * x + x;
+    let s = ((-1.951_529_6e-4 * z + 8.332_161e-3) * z - 0.166_666_55) * z * x + x;
     let c = ((2.443_315_7e-5 * z - 1.388_731_6e-3) * z + 4.166_664_6e-2) * z * z - 0.5 * z + 1.0;
     match quadrant & 3 {
         0 => (s, c),
