@@ -5,6 +5,7 @@ pub mod dtype;
 pub mod error;
 pub mod format;
 pub mod gpu;
+pub mod io;
 pub mod layout;
 pub mod num;
 pub mod program;

@@ -1,0 +1,57 @@
+//! Files: formats in and out, each with errors that name the file, and writes that leave nothing half-written.
+
+pub mod idx;
+pub mod safetensors;
+
+use crate::error::{Error, Result};
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Lets `write` fill a temporary file beside `path`, then moves it there; if it fails, `path` is as it was.
+pub fn write_atomically(path: &Path, write: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    let Some(name) = path.file_name() else {
+        return Err(Error::io(path, std::io::Error::new(std::io::ErrorKind::InvalidInput, "not the name of a file")));
+    };
+    // Process and count make it unique; the same folder makes the move a rename.
+    let unique = format!(".{}.{}.tmp", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+    let mut temporary = std::ffi::OsString::from(".");
+    temporary.push(name);
+    temporary.push(unique);
+    let temporary = path.with_file_name(temporary);
+    let done = write(&temporary).and_then(|()| std::fs::rename(&temporary, path).map_err(|e| Error::io(path, e)));
+    if done.is_err() {
+        // There may be nothing to remove; the first error is the one to tell.
+        let _ = std::fs::remove_file(&temporary);
+    }
+    // The caller knows its own path, not the temporary one.
+    done.map_err(|e| match e {
+        Error::Io { source, .. } => Error::Io { path: path.to_path_buf(), source },
+        e => e,
+    })
+}
+
+#[cfg(test)]
+pub(crate) mod testing {
+    use std::path::PathBuf;
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    /// A folder of one test's own, removed with its contents at the end.
+    pub struct Folder(pub PathBuf);
+
+    impl Folder {
+        pub fn new() -> Folder {
+            static COUNT: AtomicU64 = AtomicU64::new(0);
+            let name = format!("wgtorch-test-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+            let path = std::env::temp_dir().join(name);
+            std::fs::create_dir_all(&path).unwrap();
+            Folder(path)
+        }
+    }
+
+    impl Drop for Folder {
+        fn drop(&mut self) {
+            let _ = std::fs::remove_dir_all(&self.0);
+        }
+    }
+}
