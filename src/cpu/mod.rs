@@ -1,5 +1,7 @@
 //! CPU kernels over raw strided views, split by rayon. No tensors here, and nothing of the GPU.
 
+pub mod conv;
+pub mod lanes;
 pub mod matmul;
 pub mod memory;
 pub mod simd;

@@ -45,7 +45,7 @@ macro_rules! twins {
         }
     };
     ($(#[$m:meta])* $vis:vis fn $name:ident [$($g:tt)*][$($u:tt)*]($($arg:ident: $ty:ty),* $(,)?) $(-> $ret:ty)? $body:block) => {
-        twins!($(#[$m])* $vis fn $name[$($g)*][$($u)*]($($arg: $ty),*; _fma) $(-> $ret)? $body);
+        $crate::cpu::simd::twins!($(#[$m])* $vis fn $name[$($g)*][$($u)*]($($arg: $ty),*; _fma) $(-> $ret)? $body);
     };
 }
 pub(crate) use twins;

@@ -1,0 +1,164 @@
+//! A few elements side by side: the one vector type that convolution kernels are written over. AVX2 registers where the
+//! CPU has them, small arrays (which compilers vectorise as they can) elsewhere and for integers.
+
+use crate::dtype::Element;
+
+/// `N` elements of type `E`; float `mul_add` is fused in the AVX2 forms only.
+pub trait Lanes: Copy {
+    /// The element.
+    type E: Element;
+    /// How many.
+    const N: usize;
+    /// The same value in each.
+    fn splat(x: Self::E) -> Self;
+    /// Reads `N` elements.
+    ///
+    /// # Safety
+    /// They are readable.
+    unsafe fn load(p: *const Self::E) -> Self;
+    /// Writes `N` elements.
+    ///
+    /// # Safety
+    /// They are writable.
+    unsafe fn store(self, p: *mut Self::E);
+    /// `self * b + c`
+    fn mul_add(self, b: Self, c: Self) -> Self;
+    /// `self + b`
+    fn plus(self, b: Self) -> Self;
+    /// `self` where it is above zero or NaN, else 0.
+    fn relu(self) -> Self;
+}
+
+/// An element type with lanes.
+pub trait HasLanes: Element {
+    /// For code compiled with AVX2 and FMA.
+    type Wide: Lanes<E = Self>;
+    /// For any code.
+    type Plain: Lanes<E = Self>;
+}
+
+/// Lanes as an array.
+#[derive(Clone, Copy)]
+pub struct Arr<T, const N: usize>([T; N]);
+
+macro_rules! array_lanes {
+    ($($t:ident $n:literal |$a:ident, $b:ident, $c:ident| $fma:expr, $plus:expr;)*) => {$(
+        impl Lanes for Arr<$t, $n> {
+            type E = $t;
+            const N: usize = $n;
+            #[inline(always)]
+            fn splat(x: $t) -> Self {
+                Arr([x; $n])
+            }
+            #[inline(always)]
+            unsafe fn load(p: *const $t) -> Self {
+                // SAFETY: the caller's promise.
+                Arr(unsafe { p.cast::<[$t; $n]>().read_unaligned() })
+            }
+            #[inline(always)]
+            unsafe fn store(self, p: *mut $t) {
+                // SAFETY: the caller's promise.
+                unsafe { p.cast::<[$t; $n]>().write_unaligned(self.0) };
+            }
+            #[inline(always)]
+            fn mul_add(self, b: Self, c: Self) -> Self {
+                Arr(std::array::from_fn(|i| {
+                    let ($a, $b, $c) = (self.0[i], b.0[i], c.0[i]);
+                    $fma
+                }))
+            }
+            #[inline(always)]
+            fn plus(self, b: Self) -> Self {
+                Arr(std::array::from_fn(|i| {
+                    let ($a, $b) = (self.0[i], b.0[i]);
+                    $plus
+                }))
+            }
+            #[inline(always)]
+            fn relu(self) -> Self {
+                let zero = <$t>::default();
+                Arr(std::array::from_fn(|i| if self.0[i] <= zero { zero } else { self.0[i] }))
+            }
+        }
+    )*};
+}
+array_lanes! {
+    f32 8 |a, b, c| a * b + c, a + b;
+    f64 4 |a, b, c| a * b + c, a + b;
+    i64 4 |a, b, c| a.wrapping_mul(b).wrapping_add(c), a.wrapping_add(b);
+    i32 8 |a, b, c| a.wrapping_mul(b).wrapping_add(c), a.wrapping_add(b);
+    u32 8 |a, b, c| a.wrapping_mul(b).wrapping_add(c), a.wrapping_add(b);
+    i16 16 |a, b, c| a.wrapping_mul(b).wrapping_add(c), a.wrapping_add(b);
+    i8 16 |a, b, c| a.wrapping_mul(b).wrapping_add(c), a.wrapping_add(b);
+    u8 16 |a, b, c| a.wrapping_mul(b).wrapping_add(c), a.wrapping_add(b);
+}
+
+macro_rules! array_only {
+    ($($t:ident $n:literal)*) => {$(
+        impl HasLanes for $t {
+            type Wide = Arr<$t, $n>;
+            type Plain = Arr<$t, $n>;
+        }
+    )*};
+}
+array_only!(i64 4 i32 8 u32 8 i16 16 i8 16 u8 16);
+#[cfg(not(target_arch = "x86_64"))]
+array_only!(f32 8 f64 4);
+
+#[cfg(target_arch = "x86_64")]
+mod avx2 {
+    use super::{Arr, HasLanes, Lanes};
+    use std::arch::x86_64::*;
+
+    /// Eight f32.
+    #[derive(Clone, Copy)]
+    pub struct F32x8(__m256);
+    /// Four f64.
+    #[derive(Clone, Copy)]
+    pub struct F64x4(__m256d);
+
+    macro_rules! avx_lanes {
+        ($v:ident $t:ident $n:literal $set:ident $load:ident $store:ident $fma:ident $add:ident $and:ident $cmp:ident $zero:ident) => {
+            impl Lanes for $v {
+                type E = $t;
+                const N: usize = $n;
+                #[inline(always)]
+                fn splat(x: $t) -> Self {
+                    // SAFETY: this type is used in code compiled for AVX2 and FMA only.
+                    $v(unsafe { $set(x) })
+                }
+                #[inline(always)]
+                unsafe fn load(p: *const $t) -> Self {
+                    // SAFETY: as above, and the caller's promise.
+                    $v(unsafe { $load(p) })
+                }
+                #[inline(always)]
+                unsafe fn store(self, p: *mut $t) {
+                    // SAFETY: as above, and the caller's promise.
+                    unsafe { $store(p, self.0) };
+                }
+                #[inline(always)]
+                fn mul_add(self, b: Self, c: Self) -> Self {
+                    // SAFETY: as above.
+                    $v(unsafe { $fma(self.0, b.0, c.0) })
+                }
+                #[inline(always)]
+                fn plus(self, b: Self) -> Self {
+                    // SAFETY: as above.
+                    $v(unsafe { $add(self.0, b.0) })
+                }
+                #[inline(always)]
+                fn relu(self) -> Self {
+                    // SAFETY: as above. "Not less or equal" holds for NaN too.
+                    $v(unsafe { $and(self.0, $cmp::<_CMP_NLE_UQ>(self.0, $zero())) })
+                }
+            }
+            impl HasLanes for $t {
+                type Wide = $v;
+                type Plain = Arr<$t, $n>;
+            }
+        };
+    }
+    avx_lanes!(F32x8 f32 8 _mm256_set1_ps _mm256_loadu_ps _mm256_storeu_ps _mm256_fmadd_ps _mm256_add_ps _mm256_and_ps _mm256_cmp_ps _mm256_setzero_ps);
+    avx_lanes!(F64x4 f64 4 _mm256_set1_pd _mm256_loadu_pd _mm256_storeu_pd _mm256_fmadd_pd _mm256_add_pd _mm256_and_pd _mm256_cmp_pd _mm256_setzero_pd);
+}
