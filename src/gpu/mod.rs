@@ -3,6 +3,8 @@
 mod adapter;
 mod buffer;
 mod params;
+#[cfg(test)]
+mod philox_test;
 mod pipeline;
 mod readback;
 mod recorder;
