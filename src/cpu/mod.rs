@@ -4,5 +4,7 @@ pub mod conv;
 pub mod lanes;
 pub mod matmul;
 pub mod memory;
+pub mod number;
+pub mod pool;
 pub mod simd;
 pub mod view;
