@@ -1,10 +1,12 @@
 //! CPU kernels over raw strided views, split by rayon. No tensors here, and nothing of the GPU.
 
 pub mod conv;
+pub mod fold;
 pub mod lanes;
 pub mod matmul;
 pub mod memory;
 pub mod number;
 pub mod pool;
+pub mod reduce;
 pub mod simd;
 pub mod view;

@@ -30,6 +30,8 @@ pub trait Number: Element + PartialOrd {
     fn from_acc(acc: Self::Acc) -> Self;
     /// From a count.
     fn from_usize(n: usize) -> Self;
+    /// From f64, rounded once (integers truncate, bool is "not zero").
+    fn from_f64(x: f64) -> Self;
     /// As f64, rounded where it must be.
     fn to_f64(self) -> f64;
     /// Only floats have NaN.
@@ -77,6 +79,10 @@ macro_rules! ints {
                 n as $t
             }
             #[inline(always)]
+            fn from_f64(x: f64) -> $t {
+                x as $t
+            }
+            #[inline(always)]
             fn to_f64(self) -> f64 {
                 self as f64
             }
@@ -120,6 +126,10 @@ macro_rules! floats {
             #[inline(always)]
             fn from_usize(n: usize) -> $t {
                 n as $t
+            }
+            #[inline(always)]
+            fn from_f64(x: f64) -> $t {
+                x as $t
             }
             #[inline(always)]
             fn to_f64(self) -> f64 {
@@ -167,6 +177,10 @@ macro_rules! halves {
                 $t::from_f64(n as f64)
             }
             #[inline(always)]
+            fn from_f64(x: f64) -> $t {
+                $t::from_f64(x)
+            }
+            #[inline(always)]
             fn to_f64(self) -> f64 {
                 $t::to_f64(self)
             }
@@ -208,6 +222,10 @@ impl Number for bool {
     #[inline(always)]
     fn from_usize(n: usize) -> bool {
         n != 0
+    }
+    #[inline(always)]
+    fn from_f64(x: f64) -> bool {
+        x != 0.0
     }
     #[inline(always)]
     fn to_f64(self) -> f64 {
