@@ -2,6 +2,7 @@
 
 mod adapter;
 mod buffer;
+pub mod kernels;
 mod params;
 #[cfg(test)]
 mod philox_test;
@@ -12,9 +13,11 @@ mod recorder;
 pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
+mod view;
 
 pub use adapter::{AdapterInfo, Backend, DeviceType, Features, Gpu, adapters, gpu, init_async};
 pub use buffer::Buffer;
 pub use pipeline::{Access, KernelId, KernelSource};
 pub use readback::Status;
 pub use recorder::{Counters, Recorder};
+pub use view::GpuView;

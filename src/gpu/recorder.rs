@@ -82,6 +82,7 @@ pub struct Recorder {
     device: wgpu::Device,
     queue: wgpu::Queue,
     limits: wgpu::Limits,
+    subgroup_size: u32,
     name: String,
     // the pass borrows the encoder (its lifetime is forgotten): declared first, so that it drops first
     pass: Option<wgpu::ComputePass<'static>>,
@@ -125,7 +126,12 @@ impl Recorder {
         let (chunk_home, chunks_back) = channel();
         let mut pool = Pool::new();
         let status = pool.adopt(create(&device, "wgtorch status", STATUS_BYTES)?);
+        let info = device.adapter_info();
+        let fixed = info.subgroup_min_size == info.subgroup_max_size;
+        let subgroup_size =
+            if fixed && device.features().contains(wgpu::Features::SUBGROUP) { info.subgroup_min_size } else { 0 };
         Ok(Recorder {
+            subgroup_size,
             params: Params::new(&device, &limits),
             pipelines: Pipelines::new(),
             readbacks: Readbacks::default(),
@@ -153,6 +159,11 @@ impl Recorder {
     /// The limits of the device.
     pub fn limits(&self) -> &wgpu::Limits {
         &self.limits
+    }
+
+    /// The number of invocations in a subgroup where shaders may use subgroups and all have that one size, else 0.
+    pub fn subgroup_size(&self) -> u32 {
+        self.subgroup_size
     }
 
     /// What was done so far.

@@ -1,0 +1,119 @@
+// Operands of the matrix product: two strided matrices in batches, and what happens to a result before it is stored.
+
+struct Matrix {
+    offset: u32,
+    row: u32,
+    col: u32,
+    // strides of up to three batch dims, slowest first
+    batch0: u32,
+    batch1: u32,
+    batch2: u32,
+    // 1: loaded by quads along the depth; 2: by quads along rows (of a) or columns (of b)
+    kind: u32,
+    // how many elements of a quad are loaded singly, since it is not aligned or not contiguous: 0 or 4
+    single: u32,
+}
+
+struct Params {
+    rows: u32,
+    cols: u32,
+    depth: u32,
+    chunk: u32,
+    splits: u32,
+    tiles_x: u32,
+    tiles_y: u32,
+    tiles: u32,
+    one: u32,
+    a_quads: u32,
+    batch1: u32,
+    batch2: u32,
+    // 1: add beta times bias; 2: relu; 4: a partial sum, stored as it is
+    flags: u32,
+    alpha: f32,
+    beta: f32,
+    out: u32,
+    a: Matrix,
+    b: Matrix,
+    bias: Matrix,
+}
+
+@group(0) @binding(0) var<uniform> P: Params;
+// each operand twice: one pipeline serves aligned and unaligned ones
+@group(0) @binding(1) var<storage, read> A: array<f32>;
+@group(0) @binding(2) var<storage, read> A4: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read> B: array<f32>;
+@group(0) @binding(4) var<storage, read> B4: array<vec4<f32>>;
+@group(0) @binding(5) var<storage, read> BIAS: array<f32>;
+@group(0) @binding(6) var<storage, read_write> OUT: array<f32>;
+
+var<private> a_at: u32;
+var<private> b_at: u32;
+var<private> bias_at: u32;
+var<private> out_at: u32;
+
+fn begin(batch: u32, split: u32, row: u32, col: u32) {
+    let z2 = batch % P.batch2;
+    let z1 = batch / P.batch2 % P.batch1;
+    let z0 = batch / P.batch2 / P.batch1;
+    a_at = P.a.offset + z0 * P.a.batch0 + z1 * P.a.batch1 + z2 * P.a.batch2;
+    b_at = P.b.offset + z0 * P.b.batch0 + z1 * P.b.batch1 + z2 * P.b.batch2;
+    bias_at = P.bias.offset + z0 * P.bias.batch0 + z1 * P.bias.batch1 + z2 * P.bias.batch2;
+    // partial sums lie [batch][split]
+    out_at = P.out + (batch * P.splits + split) * P.rows * P.cols;
+}
+
+fn a_turned() -> bool { return P.a.kind == 2u; }
+fn b_turned() -> bool { return P.b.kind != 2u; }
+
+// quads that lie along the depth are rows row + i; the others hold four rows at depth k + i
+fn a_quad(row: u32, k: u32, i: u32, end: u32) -> vec4<f32> {
+    var v = vec4<f32>();
+    let along = P.a.kind == 2u;
+    let r = row + select(i, 0u, along);
+    let q = k + select(0u, i, along);
+    let at = a_at + r * P.a.row + q * P.a.col;
+    if P.a.single == 0u && r < P.rows && q < end { v = A4[at / 4u]; }
+    for (var j = 0u; j < P.a.single; j++) {
+        let dr = select(0u, j, along);
+        let dq = select(j, 0u, along);
+        var x = 0.0;
+        if r + dr < P.rows && q + dq < end { x = A[at + dr * P.a.row + dq * P.a.col]; }
+        v = vec4(v.yzw, x);
+    }
+    return v;
+}
+
+fn b_quad(k: u32, col: u32, i: u32, end: u32) -> vec4<f32> {
+    var v = vec4<f32>();
+    let along = P.b.kind == 2u;
+    let c = col + select(i, 0u, along);
+    let q = k + select(0u, i, along);
+    let at = b_at + q * P.b.row + c * P.b.col;
+    if P.b.single == 0u && c < P.cols && q < end { v = B4[at / 4u]; }
+    for (var j = 0u; j < P.b.single; j++) {
+        let dc = select(0u, j, along);
+        let dq = select(j, 0u, along);
+        var x = 0.0;
+        if c + dc < P.cols && q + dq < end { x = B[at + dc * P.b.col + dq * P.b.row]; }
+        v = vec4(v.yzw, x);
+    }
+    return v;
+}
+
+fn aim(col: u32) {}
+
+fn put_quad(row: u32, col: u32, v: vec4<f32>) {
+    var x = v;
+    // no unrolling here either: one store in the code, four times
+    for (var j = 0u; j < 4u * P.one; j++) {
+        let c = col + j;
+        if c < P.cols {
+            var y = x.x;
+            if (P.flags & 4u) == 0u { y *= P.alpha; }
+            if (P.flags & 1u) != 0u { y += P.beta * BIAS[bias_at + row * P.bias.row + c * P.bias.col]; }
+            if (P.flags & 2u) != 0u { y = relu(y); }
+            OUT[out_at + row * P.cols + c] = y;
+        }
+        x = x.yzww;
+    }
+}

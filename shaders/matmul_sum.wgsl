@@ -1,0 +1,52 @@
+// The second pass of a product whose depth was split: sums the parts in order, and finishes as the first pass would have.
+
+struct Params {
+    n: u32,
+    splits: u32,
+    // elements of one batch's result
+    size: u32,
+    cols: u32,
+    batch1: u32,
+    batch2: u32,
+    bias: u32,
+    bias_row: u32,
+    bias_col: u32,
+    bias_batch0: u32,
+    bias_batch1: u32,
+    bias_batch2: u32,
+    flags: u32,
+    alpha: f32,
+    beta: f32,
+    out: u32,
+}
+
+@group(0) @binding(0) var<uniform> P: Params;
+@group(0) @binding(1) var<storage, read> PARTS: array<f32>;
+@group(0) @binding(2) var<storage, read> BIAS: array<f32>;
+@group(0) @binding(3) var<storage, read_write> OUT: array<f32>;
+
+@compute @workgroup_size(64)
+fn main(
+    @builtin(workgroup_id) wg: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) t: u32,
+) {
+    let i = (wg.x + wg.y * groups.x) * 64u + t;
+    if i >= P.n { return; }
+    let batch = i / P.size;
+    let at = i % P.size;
+    var v = 0.0;
+    for (var s = 0u; s < P.splits; s++) {
+        v += PARTS[(batch * P.splits + s) * P.size + at];
+    }
+    v *= P.alpha;
+    if (P.flags & 1u) != 0u {
+        let z2 = batch % P.batch2;
+        let z1 = batch / P.batch2 % P.batch1;
+        let z0 = batch / P.batch2 / P.batch1;
+        let b = P.bias + z0 * P.bias_batch0 + z1 * P.bias_batch1 + z2 * P.bias_batch2;
+        v += P.beta * BIAS[b + at / P.cols * P.bias_row + at % P.cols * P.bias_col];
+    }
+    if (P.flags & 2u) != 0u { v = relu(v); }
+    OUT[P.out + i] = v;
+}

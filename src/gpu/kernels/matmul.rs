@@ -1,0 +1,407 @@
+//! Matrix products: one pipeline for all layouts, with bias, scaling and relu folded in.
+//!
+//! NOTE [Two cores]: `matmul_tile.wgsl` shares panels through workgroup memory, as GPUs want it. On a software adapter a
+//! load by eight lanes costs a hundred times what a multiplication does, so `matmul_wave.wgsl` loads every element
+//! once per subgroup and broadcasts it. Which one runs depends on the adapter alone. Products and convolutions are the same
+//! cores over other operands.
+
+use super::{need_f32, source, word};
+use crate::error::{Result, ensure};
+use crate::gpu::{Buffer, GpuView, KernelId, KernelSource, Recorder};
+use crate::layout::collapse;
+use crate::shape::Dims;
+use std::fmt::Write;
+
+/// What happens to a product on its way to memory.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Act {
+    /// Nothing.
+    #[default]
+    None,
+    /// Negative values become 0.
+    Relu,
+}
+
+/// `act(alpha * (a @ b) + beta * bias)`, folded into the product's only dispatch.
+#[derive(Clone, Copy, Debug)]
+pub struct Epilogue<'a> {
+    /// Added after the product; expanded by its strides to the output's shape.
+    pub bias: Option<GpuView<'a>>,
+    /// Factor of the product.
+    pub alpha: f32,
+    /// Factor of the bias; with 0 the bias is not read.
+    pub beta: f32,
+    /// Applied last.
+    pub act: Act,
+}
+
+impl Default for Epilogue<'_> {
+    fn default() -> Self {
+        Epilogue { bias: None, alpha: 1.0, beta: 1.0, act: Act::None }
+    }
+}
+
+const ADD_BIAS: u32 = 1;
+const RELU: u32 = 2;
+const PARTIAL: u32 = 4;
+
+impl Act {
+    pub(super) fn flag(self) -> u32 {
+        match self {
+            Act::None => 0,
+            Act::Relu => RELU,
+        }
+    }
+}
+
+/// Which core computes: see NOTE [Two cores].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Core {
+    /// 64 x 64 through workgroup memory.
+    Tile,
+    /// So many rows (16 or 32) x 32 by one subgroup of eight.
+    Wave(u32),
+}
+
+impl Core {
+    /// The core for this adapter and a product of so many rows.
+    pub fn pick(rec: &Recorder, rows: usize) -> Core {
+        match rec.subgroup_size() {
+            8 if rows <= 16 => Core::Wave(16),
+            8 => Core::Wave(32),
+            _ => Core::Tile,
+        }
+    }
+
+    /// Rows and columns of a tile, and the depth of a step.
+    fn shape(self) -> (usize, usize, usize) {
+        match self {
+            Core::Tile => (64, 64, 16),
+            Core::Wave(rows) => (rows as usize, 32, 4),
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Core::Tile => "tile",
+            Core::Wave(16) => "wave16",
+            Core::Wave(_) => "wave32",
+        }
+    }
+
+    /// The core's WGSL, with the accumulators and what works on them written out: they have to stay in registers.
+    fn wgsl(self) -> String {
+        const XYZW: [&str; 4] = ["x", "y", "z", "w"];
+        let mut s = String::from(include_str!("../../../shaders/lib/block.wgsl"));
+        let n = match self {
+            Core::Tile => 16,
+            Core::Wave(rows) => rows as usize,
+        };
+        // writing to a String cannot fail
+        for i in 0..n {
+            let _ = writeln!(s, "var<private> c{i}: vec4<f32>;");
+        }
+        let each = |s: &mut String, head: &str, line: &dyn Fn(usize) -> String, tail: &str| {
+            s.push_str(head);
+            for i in 0..n {
+                s.push_str(&line(i));
+            }
+            s.push_str(tail);
+        };
+        each(&mut s, "fn clear() {\n", &|i| format!("    c{i} = vec4<f32>();\n"), "}\n");
+        let shift = |i: usize| if i + 1 < n { format!("    c{i} = c{};\n", i + 1) } else { String::new() };
+        each(&mut s, "fn next_row() -> vec4<f32> {\n    let first = c0;\n", &shift, "    return first;\n}\n");
+        match self {
+            Core::Tile => {
+                let head = "fn multiply(a0: vec4<f32>, a1: vec4<f32>, b0: vec4<f32>, b1: vec4<f32>) {\n";
+                let line = |i: usize| format!("    c{i} += a{}.{} * b{};\n", i % 8 / 4, XYZW[i % 4], i / 8);
+                each(&mut s, head, &line, "}\n");
+                s.push_str(include_str!("../../../shaders/matmul_tile.wgsl"));
+            }
+            Core::Wave(rows) => {
+                // a lane's rows end at the block's last quad
+                let own = rows as usize / 8;
+                let line = |r: usize| {
+                    let (quad, lane) = (XYZW[4 - own + r % own], r / own);
+                    let term = |k: &str| format!("    c{r} += subgroupBroadcast(a.{quad}.{k}, {lane}u) * b.{k};\n");
+                    XYZW.map(term).concat()
+                };
+                each(&mut s, "fn multiply(a: Block, b: Block) {\n", &line, "}\n");
+                let _ = writeln!(s, "const ROWS: u32 = {rows}u;");
+                s.push_str(include_str!("../../../shaders/matmul_wave.wgsl"));
+            }
+        }
+        s
+    }
+
+    /// The kernel of this core over some operands.
+    pub fn kernel(
+        self,
+        rec: &mut Recorder,
+        name: &str,
+        operands: &str,
+        read: usize,
+        param_words: usize,
+    ) -> Result<KernelId> {
+        let name = format!("{name} {}", self.name());
+        rec.kernel(&name, || Ok(self.source(&name, operands, read, param_words)))
+    }
+
+    fn source(self, name: &str, operands: &str, read: usize, param_words: usize) -> KernelSource {
+        source(name, &[operands, &self.wgsl()], read, 1, param_words)
+    }
+}
+
+/// How a product of `rows x depth` by `depth x cols` is cut: the head of every product's parameters.
+pub(super) struct Plan {
+    pub core: Core,
+    pub splits: usize,
+    pub tiles: usize,
+    /// rows, cols, depth, chunk, splits, tiles_x, tiles_y, tiles, one, a_quads
+    pub head: [u32; 10],
+}
+
+impl Plan {
+    /// Splits the depth where the output alone gives too few workgroups to fill the device.
+    pub fn new(core: Core, [rows, cols, depth]: [usize; 3], batch: usize) -> Result<Plan> {
+        let (tile_rows, tile_cols, step) = core.shape();
+        let (tiles_x, tiles_y) = (cols.div_ceil(tile_cols), rows.div_ceil(tile_rows));
+        let tiles = tiles_x * tiles_y * batch;
+        let (wanted, least) = match core {
+            Core::Tile => (128, 128),
+            Core::Wave(_) => (8, 256),
+        };
+        let splits = (wanted / tiles.max(1)).min(depth / least).max(1);
+        let chunk = depth.div_ceil(splits).next_multiple_of(step).max(step);
+        let splits = depth.div_ceil(chunk).max(1);
+        let quads = match core {
+            Core::Tile => 4,
+            Core::Wave(rows) => rows / 8,
+        };
+        let tiles = tiles * splits;
+        word(rows * cols * batch * splits)?;
+        let head = [
+            word(rows)?,
+            word(cols)?,
+            word(depth)?,
+            word(chunk)?,
+            word(splits)?,
+            word(tiles_x)?,
+            word(tiles_y)?,
+            word(tiles)?,
+            1,
+            quads,
+        ];
+        Ok(Plan { core, splits, tiles, head })
+    }
+}
+
+/// The parameters of the second pass.
+pub(super) struct Sum<'a> {
+    pub parts: &'a Buffer,
+    pub splits: usize,
+    /// Elements of a batch's result, columns of a row, all elements.
+    pub size: usize,
+    pub cols: usize,
+    pub total: usize,
+    pub flags: u32,
+    pub alpha: f32,
+    pub beta: f32,
+    /// Buffer, offset, row, col and batch strides.
+    pub bias: (&'a Buffer, [u32; 6]),
+    pub batch: [u32; 2],
+}
+
+/// Adds up the parts of a split product, in order.
+pub(super) fn sum_parts(rec: &mut Recorder, s: &Sum, out: &Buffer, out_offset: usize) -> Result<()> {
+    let k = rec.kernel("matmul sum", || {
+        Ok(source("matmul sum", &[include_str!("../../../shaders/matmul_sum.wgsl")], 2, 1, 16))
+    })?;
+    let b = s.bias.1;
+    let params = [
+        word(s.total)?,
+        word(s.splits)?,
+        word(s.size)?,
+        word(s.cols)?,
+        s.batch[0],
+        s.batch[1],
+        b[0],
+        b[1],
+        b[2],
+        b[3],
+        b[4],
+        b[5],
+        s.flags,
+        s.alpha.to_bits(),
+        s.beta.to_bits(),
+        word(out_offset)?,
+    ];
+    rec.dispatch(k, &[s.parts, s.bias.0, out], &params, s.total.div_ceil(64) as u32)
+}
+
+/// How an operand's quads lie: along the depth (1) or across it (2), and whether they can be loaded whole. `sizes` and
+/// `strides` are (across, depth); quads are loaded whole where every one of them lies inside and is aligned.
+pub(super) fn quads(offset: usize, sizes: [usize; 2], strides: [usize; 2], batches: &[usize]) -> (u32, u32) {
+    let along = |a: usize, b: usize| {
+        strides[a] == 1
+            && sizes[a].is_multiple_of(4)
+            && offset.is_multiple_of(4)
+            && (strides[b].is_multiple_of(4) || sizes[b] == 1)
+            && batches.iter().all(|s| s.is_multiple_of(4))
+    };
+    if along(1, 0) {
+        (1, 0)
+    } else if along(0, 1) {
+        (2, 0)
+    } else {
+        (if strides[0] < strides[1] { 2 } else { 1 }, 4)
+    }
+}
+
+const OPERANDS: &str = include_str!("../../../shaders/matmul.wgsl");
+
+/// `out = act(alpha * (a @ b) + beta * bias)` for `[.., M, K] x [.., K, N]` with equal (or expanded, by stride 0) batch
+/// dims. `a`, `b` and the bias have any strides; `out` is row-major and shares no memory with them.
+pub fn matmul(rec: &mut Recorder, a: &GpuView, b: &GpuView, out: &GpuView, epi: &Epilogue) -> Result<()> {
+    let rows = out.shape.len().checked_sub(2).map_or(0, |d| out.shape[d]);
+    matmul_on(rec, Core::pick(rec, rows.max(17)), a, b, out, epi)
+}
+
+fn matmul_on(rec: &mut Recorder, core: Core, a: &GpuView, b: &GpuView, out: &GpuView, epi: &Epilogue) -> Result<()> {
+    need_f32("matmul", &[a, b, out])?;
+    let bias = epi.bias.as_ref().filter(|_| epi.beta != 0.0);
+    if let Some(bias) = bias {
+        need_f32("matmul", &[bias])?;
+    }
+    let nd = out.shape.len();
+    let fits = nd >= 2
+        && a.shape.len() == nd
+        && b.shape.len() == nd
+        && a.shape[..nd - 2] == out.shape[..nd - 2]
+        && b.shape[..nd - 2] == out.shape[..nd - 2]
+        && a.shape[nd - 2] == out.shape[nd - 2]
+        && a.shape[nd - 1] == b.shape[nd - 2]
+        && b.shape[nd - 1] == out.shape[nd - 1]
+        && bias.is_none_or(|c| c.shape == out.shape)
+        && out.is_contiguous();
+    ensure!(fits, Runtime, "matmul kernel: {:?} x {:?} does not make a row-major {:?}", a.shape, b.shape, out.shape);
+    let (m, n, k) = (out.shape[nd - 2], out.shape[nd - 1], a.shape[nd - 1]);
+    let none = Dims::from_elem(0, nd);
+    let bias_strides = bias.map_or(&none[..], |c| c.strides);
+    let (dims, strides) = collapse(
+        &out.shape[..nd - 2],
+        &[&a.strides[..nd - 2], &b.strides[..nd - 2], &bias_strides[..nd - 2], &out.strides[..nd - 2]],
+    );
+    // three batch dims go to the kernel, further ones become dispatches
+    let outer = dims.len().saturating_sub(3);
+    let mut at: Dims = Dims::from_elem(0, outer);
+    if out.numel() == 0 {
+        return Ok(());
+    }
+    loop {
+        let step = |op: usize| (0..outer).map(|d| at[d] * strides[op][d]).sum::<usize>();
+        let inner = |op: usize| {
+            let mut s = [0; 3];
+            s[3 - (dims.len() - outer)..].copy_from_slice(&strides[op][outer..]);
+            s
+        };
+        let mut batch = [1; 3];
+        batch[3 - (dims.len() - outer)..].copy_from_slice(&dims[outer..]);
+        let one = Product {
+            m,
+            n,
+            k,
+            batch,
+            a: (a.buffer, a.offset + step(0), [a.strides[nd - 2], a.strides[nd - 1]], inner(0)),
+            b: (b.buffer, b.offset + step(1), [b.strides[nd - 2], b.strides[nd - 1]], inner(1)),
+            bias: bias.map(|c| (c.buffer, c.offset + step(2), [c.strides[nd - 2], c.strides[nd - 1]], inner(2))),
+            out: (out.buffer, out.offset + step(3)),
+        };
+        one.record(rec, core, epi)?;
+        let mut d = outer;
+        loop {
+            if d == 0 {
+                return Ok(());
+            }
+            d -= 1;
+            at[d] += 1;
+            if at[d] < dims[d] {
+                break;
+            }
+            at[d] = 0;
+        }
+    }
+}
+
+/// Buffer, offset, row and column stride, batch strides.
+type Operand<'a> = (&'a Buffer, usize, [usize; 2], [usize; 3]);
+
+struct Product<'a> {
+    m: usize,
+    n: usize,
+    k: usize,
+    batch: [usize; 3],
+    a: Operand<'a>,
+    b: Operand<'a>,
+    bias: Option<Operand<'a>>,
+    out: (&'a Buffer, usize),
+}
+
+impl Product<'_> {
+    fn record(&self, rec: &mut Recorder, core: Core, epi: &Epilogue) -> Result<()> {
+        let Product { m, n, k, .. } = *self;
+        let batch: usize = self.batch.iter().product();
+        let plan = Plan::new(core, [m, n, k], batch)?;
+        let split = plan.splits > 1;
+        let flags = epi.act.flag() | if self.bias.is_some() { ADD_BIAS } else { 0 };
+        // what is not there is bound to something that is
+        let bias = self.bias.unwrap_or((self.a.0, 0, [0; 2], [0; 3]));
+        let (mut a_kind, mut a_single) = quads(self.a.1, [m, k], self.a.2, &self.a.3);
+        if core == Core::Wave(16) && a_kind == 2 {
+            // its lanes hold two rows each: no block to transpose
+            (a_kind, a_single) = (1, 4);
+        }
+        let (b_kind, b_single) = quads(self.b.1, [n, k], [self.b.2[1], self.b.2[0]], &self.b.3);
+        let matrix = |o: &Operand, kind: u32, single: u32| -> Result<[u32; 8]> {
+            let [b0, b1, b2] = o.3;
+            Ok([word(o.1)?, word(o.2[0])?, word(o.2[1])?, word(b0)?, word(b1)?, word(b2)?, kind, single])
+        };
+        let mut params = plan.head.to_vec();
+        params.extend([word(self.batch[1])?, word(self.batch[2])?]);
+        params.push(if split { PARTIAL } else { flags });
+        params.extend([epi.alpha.to_bits(), epi.beta.to_bits()]);
+        params.push(if split { 0 } else { word(self.out.1)? });
+        params.extend(matrix(&self.a, a_kind, a_single)?);
+        params.extend(matrix(&self.b, b_kind, b_single)?);
+        let bias_words = matrix(&bias, 0, 0)?;
+        params.extend(bias_words);
+        let kernel = plan.core.kernel(rec, "matmul", OPERANDS, 5, params.len())?;
+        let parts = if split { Some(rec.alloc((4 * plan.splits * batch * m * n) as u64)?) } else { None };
+        let out = parts.as_ref().unwrap_or(self.out.0);
+        let buffers = [self.a.0, self.a.0, self.b.0, self.b.0, if split { self.a.0 } else { bias.0 }, out];
+        rec.dispatch(kernel, &buffers, &params, plan.tiles as u32)?;
+        if let Some(parts) = &parts {
+            let sum = Sum {
+                parts,
+                splits: plan.splits,
+                size: m * n,
+                cols: n,
+                total: batch * m * n,
+                flags,
+                alpha: epi.alpha,
+                beta: epi.beta,
+                bias: (
+                    bias.0,
+                    [bias_words[0], bias_words[1], bias_words[2], bias_words[3], bias_words[4], bias_words[5]],
+                ),
+                batch: [params[10], params[11]],
+            };
+            sum_parts(rec, &sum, self.out.0, self.out.1)?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+#[path = "matmul_tests.rs"]
+mod tests;

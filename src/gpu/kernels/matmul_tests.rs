@@ -1,0 +1,212 @@
+//! Products against loops in f64, on both cores, over sizes, layouts, batches and epilogues.
+
+use super::*;
+use crate::gpu::Gpu;
+use crate::gpu::kernels::testing::{Host, close, indices, time};
+use crate::gpu::testing::{device, down};
+
+/// The cores that this adapter can run.
+fn cores(g: &Gpu) -> Vec<Core> {
+    let mut cores = vec![Core::Tile];
+    if g.lock().subgroup_size() == 8 {
+        cores.extend([Core::Wave(32), Core::Wave(16)]);
+    }
+    cores
+}
+
+struct Case {
+    batch: &'static [usize],
+    mnk: [usize; 3],
+    a_order: &'static [usize],
+    b_order: &'static [usize],
+    offset: usize,
+    /// Shape that the bias is expanded from.
+    bias: Option<&'static [usize]>,
+    alpha: f32,
+    beta: f32,
+    act: Act,
+}
+
+const PLAIN: Case = Case {
+    batch: &[],
+    mnk: [1, 1, 1],
+    a_order: &[0, 1],
+    b_order: &[0, 1],
+    offset: 0,
+    bias: None,
+    alpha: 1.0,
+    beta: 1.0,
+    act: Act::None,
+};
+
+fn check(g: &Gpu, core: Core, c: &Case) {
+    let [m, n, k] = c.mnk;
+    let nd = c.batch.len() + 2;
+    let with = |x: usize, y: usize| [c.batch, &[x, y]].concat();
+    let a = Host::laid(g, &with(m, k), c.a_order, c.offset, 1);
+    let b = Host::laid(g, &with(k, n), c.b_order, c.offset, 2);
+    let shape = with(m, n);
+    let bias = c.bias.map(|s| {
+        let mut h = Host::noise(g, s, 3);
+        // expanded: stride 0 where the size is 1
+        h.strides = (0..nd).map(|d| if s[d] == 1 { 0 } else { h.strides[d] }).collect();
+        h.shape = shape.clone();
+        h
+    });
+    let out = Host::dense(g, vec![7.0f32; shape.iter().product::<usize>() + 5], &[shape.iter().product::<usize>() + 5]);
+    let strides = crate::shape::contiguous_strides(&shape);
+    let view = GpuView { shape: &shape, strides: &strides, offset: 2, ..out.view() };
+    let epi = Epilogue { bias: bias.as_ref().map(|b| b.view()), alpha: c.alpha, beta: c.beta, act: c.act };
+    matmul_on(&mut g.lock(), core, &a.view(), &b.view(), &view, &epi).unwrap();
+    let got: Vec<f32> = down(g, &out.buffer, out.data.len());
+    let want: Vec<f64> = indices(&shape)
+        .map(|i| {
+            let (lead, r, col) = (&i[..nd - 2], i[nd - 2], i[nd - 1]);
+            let dot: f64 = (0..k).map(|q| a.f64(&[lead, &[r, q]].concat()) * b.f64(&[lead, &[q, col]].concat())).sum();
+            let mut v = c.alpha as f64 * dot;
+            if let Some(bias) = &bias {
+                v += c.beta as f64 * bias.f64(&i);
+            }
+            if c.act == Act::Relu { v.max(0.0) } else { v }
+        })
+        .collect();
+    let what = format!("{core:?} {:?} {:?} a{:?} b{:?} +{}", c.batch, c.mnk, c.a_order, c.b_order, c.offset);
+    // rounding grows with the sum's length
+    close(&what, &got[2..got.len() - 3], &want, 1e-6 * (k as f64 + 4.0).sqrt());
+    // nothing around it is written
+    assert_eq!((&got[..2], &got[got.len() - 3..]), (&[7.0f32; 2][..], &[7.0f32; 3][..]), "{what}");
+}
+
+#[test]
+fn sizes_and_layouts() {
+    let Some(g) = device() else { return };
+    for core in cores(&g) {
+        for mnk in
+            [[1, 1, 1], [3, 5, 7], [33, 31, 17], [32, 32, 32], [64, 10, 84], [10, 84, 64], [65, 129, 66], [1, 40, 100]]
+        {
+            for a_order in [&[0, 1], &[1, 0]] {
+                for b_order in [&[0, 1], &[1, 0]] {
+                    for offset in [0, 3] {
+                        check(&g, core, &Case { mnk, a_order, b_order, offset, ..PLAIN });
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn batches_and_their_strides() {
+    let Some(g) = device() else { return };
+    for core in cores(&g) {
+        for (batch, a_order, b_order) in [
+            (&[3][..], &[0, 1, 2][..], &[0, 1, 2][..]),
+            (&[3], &[1, 0, 2], &[2, 0, 1]),
+            (&[2, 3], &[0, 2, 1, 3], &[1, 0, 3, 2]),
+            (&[2, 3, 2, 2], &[3, 1, 0, 2, 4, 5], &[0, 3, 2, 1, 5, 4]),
+        ] {
+            check(&g, core, &Case { batch, mnk: [9, 20, 12], a_order, b_order, ..PLAIN });
+        }
+        // one matrix for all batches
+        let a = Host::noise(&g, &[4, 12, 20], 1);
+        let mut b = Host::noise(&g, &[20, 8], 2);
+        (b.shape, b.strides) = (vec![4, 20, 8], vec![0, 8, 1]);
+        let out = Host::dense(&g, vec![0.0; 4 * 12 * 8], &[4, 12, 8]);
+        matmul_on(&mut g.lock(), core, &a.view(), &b.view(), &out.view(), &Epilogue::default()).unwrap();
+        let want: Vec<f64> = indices(&[4, 12, 8])
+            .map(|i| (0..20).map(|q| a.f64(&[i[0], i[1], q]) * b.f64(&[i[0], q, i[2]])).sum())
+            .collect();
+        close("expanded batch", &down(&g, &out.buffer, want.len()), &want, 1e-5);
+    }
+}
+
+#[test]
+fn epilogues() {
+    let Some(g) = device() else { return };
+    for core in cores(&g) {
+        // the second depth is split in two passes
+        for mnk in [[20, 34, 12], [20, 34, 2050]] {
+            for bias in [None, Some(&[1, 34][..]), Some(&[20, 1]), Some(&[20, 34]), Some(&[1, 1])] {
+                for (alpha, beta) in [(1.0, 1.0), (0.5, -2.0)] {
+                    for act in [Act::None, Act::Relu] {
+                        check(&g, core, &Case { mnk, bias, alpha, beta, act, ..PLAIN });
+                    }
+                }
+            }
+        }
+        let batch = &[3][..];
+        let order = &[0, 1, 2][..];
+        let case = Case { batch, mnk: [5, 6, 700], a_order: order, b_order: order, bias: Some(&[3, 1, 6]), ..PLAIN };
+        check(&g, core, &case);
+    }
+}
+
+#[test]
+fn nan_and_infinity_pass_through_and_beta_zero_ignores_the_bias() {
+    let Some(g) = device() else { return };
+    for core in cores(&g) {
+        let (inf, nan) = (f32::INFINITY, f32::NAN);
+        // the last column of a is in no product with the edges' padding
+        let a = Host::dense(&g, vec![1.0, inf, nan, 2.0, -inf, 3.0], &[3, 2]);
+        let b = Host::dense(&g, vec![1.0, -1.0, 1.0, 2.0], &[2, 2]);
+        let bias = Host::dense(&g, vec![nan; 6], &[3, 2]);
+        let out = Host::dense(&g, vec![0.0; 6], &[3, 2]);
+        let epi = Epilogue { bias: Some(bias.view()), beta: 0.0, act: Act::Relu, ..Epilogue::default() };
+        matmul_on(&mut g.lock(), core, &a.view(), &b.view(), &out.view(), &epi).unwrap();
+        let got: Vec<f32> = down(&g, &out.buffer, 6);
+        let want = [inf as f64, inf as f64, f64::NAN, f64::NAN, 0.0, inf as f64];
+        close("non-finite", &got, &want, 0.0);
+    }
+}
+
+#[test]
+fn one_dispatch_and_one_pipeline_for_all_layouts() {
+    let Some(g) = device() else { return };
+    let core = Core::pick(&g.lock(), 64);
+    check(&g, core, &Case { mnk: [40, 40, 40], ..PLAIN });
+    let before = g.lock().counters();
+    let bias = Some(&[1, 44][..]);
+    check(&g, core, &Case { mnk: [36, 44, 52], a_order: &[1, 0], offset: 1, bias, act: Act::Relu, ..PLAIN });
+    let after = g.lock().counters();
+    assert_eq!(after.dispatches - before.dispatches, 1);
+    assert_eq!(after.pipelines, before.pipelines);
+}
+
+#[test]
+fn every_configuration_is_valid() {
+    for core in [Core::Tile, Core::Wave(16), Core::Wave(32)] {
+        crate::gpu::testing::check_wgsl(&core.source("matmul", OPERANDS, 5, 40));
+    }
+}
+
+#[test]
+#[ignore = "prints figures"]
+fn speed() {
+    let Some(g) = device() else { return };
+    for core in cores(&g) {
+        for (m, n, k) in [
+            (256, 256, 256),
+            (512, 512, 512),
+            (1024, 1024, 1024),
+            (64, 120, 576),
+            (120, 576, 64),
+            (64, 576, 120),
+            (64, 10, 84),
+            (10, 84, 64),
+            (1, 1000, 1000),
+        ] {
+            let (a, b) = (Host::noise(&g, &[m, k], 1), Host::noise(&g, &[k, n], 2));
+            let out = Host::dense(&g, vec![0.0; m * n], &[m, n]);
+            let mut run = |rec: &mut Recorder| {
+                matmul_on(rec, core, &a.view(), &b.view(), &out.view(), &Epilogue::default()).unwrap();
+            };
+            let cost = time(&g, &mut run);
+            let gflops = |t: std::time::Duration| (2 * m * n * k) as f64 / t.as_secs_f64() / 1e9;
+            println!(
+                "matmul {core:?} {m}x{n}x{k}: {cost}; {:.1} GFLOP/s, {:.1} a core",
+                gflops(cost.wall),
+                gflops(cost.cpu)
+            );
+        }
+    }
+}

@@ -1,0 +1,48 @@
+//! The kernels that are more than elementwise: each file declares what varies, and its WGSL lies in `shaders/`.
+
+pub mod matmul;
+#[cfg(test)]
+mod testing;
+
+use super::{Access, GpuView, KernelSource};
+use crate::DType;
+use crate::error::{Result, bail, ensure};
+
+/// What all of them share: a relu that keeps NaN, and exact division by a uniform divisor.
+const COMMON: &str = include_str!("../../../shaders/lib/common.wgsl");
+
+/// A kernel's text from its pieces, with all buffers read but the last so many, which are written.
+fn source(label: &str, pieces: &[&str], read: usize, written: usize, param_words: usize) -> KernelSource {
+    let mut wgsl = String::from(COMMON);
+    for p in pieces {
+        wgsl.push('\n');
+        wgsl.push_str(p);
+    }
+    let mut bindings = vec![Access::Read; read];
+    bindings.resize(read + written, Access::ReadWrite);
+    KernelSource {
+        label: label.into(),
+        wgsl,
+        bindings,
+        overrides: Vec::new(),
+        // uniform structs are multiples of 16 bytes
+        param_bytes: (param_words as u32 * 4).next_multiple_of(16),
+    }
+}
+
+/// A size, stride or offset as a kernel's parameter.
+fn word(n: usize) -> Result<u32> {
+    match u32::try_from(n) {
+        // signed coordinates and exact float division need the top bit
+        Ok(n) if n < 1 << 31 => Ok(n),
+        _ => bail!(Runtime, "a tensor of {n} elements is too large for a GPU kernel"),
+    }
+}
+
+/// Refuses dtypes that a kernel has no code for.
+fn need_f32(op: &str, views: &[&GpuView]) -> Result<()> {
+    for v in views {
+        ensure!(v.dtype == DType::F32, NotImplemented, "\"{op}\" not implemented for '{}'", v.dtype.scalar_name());
+    }
+    Ok(())
+}
