@@ -6,6 +6,7 @@ pub mod lanes;
 pub mod matmul;
 pub mod memory;
 pub mod number;
+pub mod pointwise;
 pub mod pool;
 pub mod reduce;
 pub mod simd;

@@ -1,0 +1,260 @@
+//! From a formula over lanes to a loop over packed memory, compiled for the machine's vector units.
+
+use super::lanes::{Bool, D, F, I32, I64, U32};
+use super::{Base, leaf32};
+use crate::dtype::DType;
+use crate::program::BlockFn;
+use std::mem::MaybeUninit;
+
+/// A row's formula for a compute type.
+pub(super) trait Formula<T: Base, const N: usize> {
+    /// The compute type itself or its mask.
+    type Out;
+    /// The value at one element.
+    fn eval(x: [T; N]) -> Self::Out;
+}
+
+/// Memory from which a lane is loaded.
+pub(super) trait Mem<T>: Copy {
+    /// Widens to the lane.
+    fn load(self) -> T;
+}
+
+/// A lane's way back to memory.
+pub(super) trait Out<M> {
+    /// The memory's type: `M`, or a byte for bool.
+    type Mem: Copy;
+    /// Narrows, wrapping.
+    fn put(self) -> Self::Mem;
+}
+
+impl<M> Out<M> for bool {
+    type Mem = u8;
+    #[inline(always)]
+    fn put(self) -> u8 {
+        self as u8
+    }
+}
+
+macro_rules! mem {
+    ($($m:ty => $t:ident as $raw:ty;)*) => {$(
+        impl Mem<$t> for $m {
+            #[inline(always)]
+            fn load(self) -> $t { $t(self as $raw) }
+        }
+        impl Out<$m> for $t {
+            type Mem = $m;
+            #[inline(always)]
+            fn put(self) -> $m { self.0 as $m }
+        }
+    )*};
+}
+mem! {
+    f64 => D as f64;
+    i32 => I32 as i32;
+    i16 => I32 as i32;
+    i8 => I32 as i32;
+    u8 => I32 as i32;
+    u32 => U32 as u32;
+    i64 => I64 as i64;
+}
+impl<const FMA: bool> Mem<F<FMA>> for f32 {
+    #[inline(always)]
+    fn load(self) -> F<FMA> {
+        F(self)
+    }
+}
+impl<const FMA: bool> Out<f32> for F<FMA> {
+    type Mem = f32;
+    #[inline(always)]
+    fn put(self) -> f32 {
+        self.0
+    }
+}
+/// A byte that is a bool; any byte but 0 counts as true.
+#[derive(Clone, Copy)]
+#[repr(transparent)]
+pub(super) struct BoolByte(u8);
+impl Mem<Bool> for BoolByte {
+    #[inline(always)]
+    fn load(self) -> Bool {
+        Bool(self.0 != 0)
+    }
+}
+impl Out<BoolByte> for Bool {
+    type Mem = u8;
+    #[inline(always)]
+    fn put(self) -> u8 {
+        self.0 as u8
+    }
+}
+
+/// Elements computed before they are written: the loop over a local array has no aliasing for the compiler to fear, so
+/// that in-place blocks are vectorised too.
+const CHUNK: usize = 256;
+
+#[inline(always)]
+unsafe fn body<R, T, M, const N: usize>(ins: &[*const u8], out: *mut u8, n: usize)
+where
+    T: Base,
+    M: Mem<T>,
+    R: Formula<T, N>,
+    R::Out: Out<M>,
+{
+    let ins: &[*const u8; N] = ins.first_chunk().expect("as many operands as the row's arity");
+    let ins: [*const M; N] = std::array::from_fn(|k| ins[k] as *const M);
+    let out = out as *mut <R::Out as Out<M>>::Mem;
+    // SAFETY: the caller's promise: `n` elements behind every pointer; the output may be an input, of which each chunk
+    // is read before it is written.
+    unsafe {
+        let mut done = 0;
+        let mut tmp = [const { MaybeUninit::<<R::Out as Out<M>>::Mem>::uninit() }; CHUNK];
+        while done < n {
+            let m = (n - done).min(CHUNK);
+            for (j, t) in tmp.iter_mut().enumerate().take(m) {
+                t.write(R::eval(std::array::from_fn(|k| ins[k].add(done + j).read().load())).put());
+            }
+            std::ptr::copy_nonoverlapping(tmp.as_ptr() as *const <R::Out as Out<M>>::Mem, out.add(done), m);
+            done += m;
+        }
+    }
+}
+
+/// The loop for any machine.
+pub(super) unsafe fn plain<R, T, M, const N: usize>(ins: &[*const u8], out: *mut u8, n: usize)
+where
+    T: Base,
+    M: Mem<T>,
+    R: Formula<T, N>,
+    R::Out: Out<M>,
+{
+    // SAFETY: the caller's promise is the same.
+    unsafe { body::<R, T, M, N>(ins, out, n) }
+}
+
+/// The loop for machines with AVX2 and fused multiply-add.
+///
+/// # Safety
+/// Beside what `BlockFn` asks, [`wide_cpu`] is true.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,fma,bmi2")]
+pub(super) unsafe fn wide<R, T, M, const N: usize>(ins: &[*const u8], out: *mut u8, n: usize)
+where
+    T: Base,
+    M: Mem<T>,
+    R: Formula<T, N>,
+    R::Out: Out<M>,
+{
+    // SAFETY: the caller's promise is the same.
+    unsafe { body::<R, T, M, N>(ins, out, n) }
+}
+#[cfg(not(target_arch = "x86_64"))]
+pub(super) use plain as wide;
+
+/// True where the machine runs [`wide`] loops.
+#[inline]
+pub(super) fn wide_cpu() -> bool {
+    #[cfg(target_arch = "x86_64")]
+    return std::arch::is_x86_feature_detected!("avx2")
+        && std::arch::is_x86_feature_detected!("fma")
+        && std::arch::is_x86_feature_detected!("bmi2");
+    #[cfg(not(target_arch = "x86_64"))]
+    return cfg!(target_arch = "aarch64");
+}
+
+/// A 16-bit float format, computed in f32.
+pub(super) trait Half {
+    /// `n` elements widened.
+    fn widen(bits: u16) -> f32;
+    /// Rounded to nearest even.
+    fn narrow(x: f32) -> u16;
+}
+pub(super) struct F16;
+pub(super) struct BF16;
+impl Half for F16 {
+    #[inline(always)]
+    fn widen(bits: u16) -> f32 {
+        leaf32::f16_to_f32(bits)
+    }
+    #[inline(always)]
+    fn narrow(x: f32) -> u16 {
+        leaf32::f32_to_f16(x)
+    }
+}
+impl Half for BF16 {
+    #[inline(always)]
+    fn widen(bits: u16) -> f32 {
+        f32::from_bits((bits as u32) << 16)
+    }
+    #[inline(always)]
+    fn narrow(x: f32) -> u16 {
+        leaf32::f32_to_bf16(x)
+    }
+}
+
+/// The block of a 16-bit float: widened to f32, computed by the f32 block, and rounded again if the result is no bool.
+pub(super) unsafe fn half<R, H, const N: usize>(ins: &[*const u8], out: *mut u8, n: usize)
+where
+    H: Half,
+    R: Formula<F<true>, N> + Formula<F<false>, N>,
+    <R as Formula<F<true>, N>>::Out: Out<f32>,
+    <R as Formula<F<false>, N>>::Out: Out<f32>,
+{
+    let f: BlockFn = if wide_cpu() { wide::<R, F<true>, f32, N> } else { plain::<R, F<false>, f32, N> };
+    let is_bool = size_of::<<<R as Formula<F<true>, N>>::Out as Out<f32>>::Mem>() == 1;
+    let mut wides = [[0f32; CHUNK]; N];
+    let mut done = 0;
+    // SAFETY: the caller's promise: `n` elements behind every pointer; each chunk is read before it is written.
+    unsafe {
+        while done < n {
+            let m = (n - done).min(CHUNK);
+            for (w, p) in wides.iter_mut().zip(ins) {
+                let p = (*p as *const u16).add(done);
+                for (j, x) in w.iter_mut().enumerate().take(m) {
+                    *x = H::widen(p.add(j).read());
+                }
+            }
+            let first = wides.as_mut_ptr() as *mut f32;
+            let srcs: [*const u8; N] = std::array::from_fn(|k| first.add(k * CHUNK) as *const u8);
+            if is_bool {
+                f(&srcs, out.add(done), m);
+            } else {
+                f(&srcs, first as *mut u8, m);
+                let out = (out as *mut u16).add(done);
+                for j in 0..m {
+                    out.add(j).write(H::narrow(first.add(j).read()));
+                }
+            }
+            done += m;
+        }
+    }
+}
+
+unsafe fn where_sized<M: Copy>(ins: &[*const u8], out: *mut u8, n: usize) {
+    let (c, a, b, out) = (ins[0], ins[1] as *const M, ins[2] as *const M, out as *mut M);
+    // SAFETY: the caller's promise: `n` elements behind every pointer; each is read before its place is written.
+    unsafe {
+        let mut tmp = [const { MaybeUninit::<M>::uninit() }; CHUNK];
+        let mut done = 0;
+        while done < n {
+            let m = (n - done).min(CHUNK);
+            for (j, t) in tmp.iter_mut().enumerate().take(m) {
+                let (yes, no) = (a.add(done + j).read(), b.add(done + j).read());
+                t.write(if c.add(done + j).read() != 0 { yes } else { no });
+            }
+            std::ptr::copy_nonoverlapping(tmp.as_ptr() as *const M, out.add(done), m);
+            done += m;
+        }
+    }
+}
+
+/// `where` only moves elements: one loop for each element size. The output may be an operand, unless that is the
+/// condition and wider elements are selected.
+pub(super) fn where_block(d: DType) -> Option<BlockFn> {
+    Some(match d.size() {
+        1 => where_sized::<u8>,
+        2 => where_sized::<u16>,
+        4 => where_sized::<u32>,
+        _ => where_sized::<u64>,
+    })
+}

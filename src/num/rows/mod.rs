@@ -1,0 +1,188 @@
+//! The table of elementwise ops, one row each, and the macro that makes a row of a formula.
+
+mod activation;
+mod arith;
+mod backward;
+mod logic;
+mod math;
+
+pub use activation::*;
+pub use arith::*;
+pub use backward::*;
+pub use logic::*;
+pub use math::*;
+
+use super::dual::DualFn;
+use crate::program::Row;
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
+/// A row and its formula on dual numbers, where it is a differentiable function of floats.
+pub(super) type Entry = (&'static Row, Option<DualFn>);
+
+static TABLE: LazyLock<Vec<Entry>> = LazyLock::new(|| {
+    let parts = [arith::TABLE, logic::TABLE, &[(&WHERE, None)], math::TABLE, activation::TABLE, backward::TABLE];
+    parts.concat()
+});
+static ROWS: LazyLock<Vec<&'static Row>> = LazyLock::new(|| TABLE.iter().map(|e| e.0).collect());
+static BY_NAME: LazyLock<HashMap<&'static str, Entry>> =
+    LazyLock::new(|| TABLE.iter().map(|&e| (e.0.name, e)).collect());
+
+/// Every row.
+pub fn all_rows() -> &'static [&'static Row] {
+    &ROWS
+}
+
+/// The row of a name.
+pub fn row(name: &str) -> Option<&'static Row> {
+    BY_NAME.get(name).map(|e| e.0)
+}
+
+/// A row's formula on dual numbers: None for comparisons and whatever else has no derivative.
+pub fn dual_of(row: &Row) -> Option<DualFn> {
+    BY_NAME.get(row.name)?.1
+}
+
+/// The loops of a row for each dtype of its class.
+macro_rules! cpu {
+    (@pick $r:ty, $n:expr, $wide:ty, $plain:ty, $m:ty) => {
+        Some(if wide_cpu() { wide::<$r, $wide, $m, { $n }> as BlockFn } else { plain::<$r, $plain, $m, { $n }> })
+    };
+    (@float $d:ident, $r:ty, $n:expr, $rest:expr) => {
+        match $d {
+            DType::F32 => cpu!(@pick $r, $n, F<true>, F<false>, f32),
+            DType::F64 => cpu!(@pick $r, $n, D, D, f64),
+            DType::F16 => Some(half::<$r, F16, { $n }> as BlockFn),
+            DType::BF16 => Some(half::<$r, BF16, { $n }>),
+            _ => $rest,
+        }
+    };
+    (@int $d:ident, $r:ty, $n:expr, $rest:expr) => {
+        match $d {
+            DType::I64 => cpu!(@pick $r, $n, I64, I64, i64),
+            DType::I32 => cpu!(@pick $r, $n, I32, I32, i32),
+            DType::U32 => Some(plain::<$r, U32, u32, { $n }> as BlockFn),
+            DType::I16 => Some(plain::<$r, I32, i16, { $n }>),
+            DType::I8 => Some(plain::<$r, I32, i8, { $n }>),
+            DType::U8 => Some(plain::<$r, I32, u8, { $n }>),
+            _ => $rest,
+        }
+    };
+    (@bool $d:ident, $r:ty, $n:expr) => {
+        if $d == DType::Bool { cpu!(@pick $r, $n, Bool, Bool, BoolByte) } else { None }
+    };
+    (Base $d:ident, $r:ty, $n:expr) => {
+        cpu!(@float $d, $r, $n, cpu!(@int $d, $r, $n, cpu!(@bool $d, $r, $n)))
+    };
+    (Ring $d:ident, $r:ty, $n:expr) => { cpu!(Base $d, $r, $n) };
+    (Arith $d:ident, $r:ty, $n:expr) => { cpu!(@float $d, $r, $n, cpu!(@int $d, $r, $n, None)) };
+    (Float $d:ident, $r:ty, $n:expr) => { cpu!(@float $d, $r, $n, None) };
+    (Int $d:ident, $r:ty, $n:expr) => { cpu!(@int $d, $r, $n, None) };
+    (Bits $d:ident, $r:ty, $n:expr) => { cpu!(@int $d, $r, $n, cpu!(@bool $d, $r, $n)) };
+}
+use cpu;
+
+/// True for the dtypes that a class of formulas has a meaning for.
+macro_rules! in_class {
+    (Base $d:ident) => {
+        true
+    };
+    (Ring $d:ident) => {
+        true
+    };
+    (Arith $d:ident) => {
+        $d != DType::Bool
+    };
+    (Float $d:ident) => {
+        $d.is_float()
+    };
+    (Int $d:ident) => {
+        $d.is_int()
+    };
+    (Bits $d:ident) => {
+        !$d.is_float()
+    };
+}
+use in_class;
+
+/// A row's formula on duals, for classes that have floats and results that are numbers.
+macro_rules! dual_entry {
+    ($class:ident bool $r:ty, $n:expr) => {
+        None
+    };
+    (Bits $r:ty, $n:expr) => {
+        None
+    };
+    (Int $r:ty, $n:expr) => {
+        None
+    };
+    ($class:ident $r:ty, $n:expr) => {
+        Some(|x: &[Dual]| <$r as Formula<Dual, { $n }>>::eval(*x.first_chunk().expect("as many operands as the arity")))
+    };
+}
+use dual_entry;
+
+macro_rules! out_type {
+    ($t:ident) => {
+        $t
+    };
+    ($t:ident bool) => {
+        $t::B
+    };
+}
+use out_type;
+
+macro_rules! is_bool {
+    () => {
+        false
+    };
+    (bool) => {
+        true
+    };
+}
+use is_bool;
+
+/// `NAME = "torch's name", class [-> bool], |operands| formula;`: the class says for which compute types the formula is
+/// compiled, and which of their methods it may use.
+macro_rules! rows {
+    ($($id:ident = $name:literal, $class:ident $(-> $out:ident)?, |$($x:ident),+| $body:expr;)*) => {
+        #[allow(unused_imports, reason = "which of them a file's rows need differs")]
+        use {
+            super::super::{block::*, dual::Dual, lanes::*, val::Val, wgsl::row_fn},
+            super::super::{Arith, Base, Bits, Float, Int, Ring},
+            super::{Entry, cpu, dual_entry, in_class, is_bool, out_type},
+            crate::{DType, program::{BlockFn, Row}},
+        };
+        $(
+            #[doc = concat!("`", $name, "(", stringify!($($x),+), ")`")]
+            pub static $id: Row = Row {
+                name: $name,
+                arity: [$(stringify!($x)),+].len(),
+                bool_out: is_bool!($($out)?),
+                bool_first: false,
+                cpu: |d| cpu!($class d, formula::$id, [$(stringify!($x)),+].len()),
+                wgsl: |d| {
+                    let known = in_class!($class d);
+                    if known { row_fn::<formula::$id, { [$(stringify!($x)),+].len() }>($name, d) } else { None }
+                },
+            };
+        )*
+        /// The formulas as types, named as their rows.
+        #[allow(non_camel_case_types, clippy::upper_case_acronyms, reason = "a formula has its row's name")]
+        mod formula {
+            use super::*;
+            $(
+                pub enum $id {}
+                impl<T: $class> Formula<T, { [$(stringify!($x)),+].len() }> for $id {
+                    type Out = out_type!(T $($out)?);
+                    #[inline(always)]
+                    fn eval([$($x),+]: [T; { [$(stringify!($x)),+].len() }]) -> Self::Out { $body }
+                }
+            )*
+        }
+        pub(super) const TABLE: &[Entry] = &[
+            $((&$id, dual_entry!($class $($out)? formula::$id, [$(stringify!($x)),+].len())),)*
+        ];
+    };
+}
+use rows;
