@@ -1,5 +1,6 @@
 //! Element types, PyTorch's names for them, and its promotion lattice.
 
+use crate::scalar::Scalar;
 use half::{bf16, f16};
 use std::fmt;
 
@@ -154,16 +155,36 @@ pub unsafe trait Element:
 {
     /// The dtype it stands for.
     const DTYPE: DType;
+    /// A scalar as this type: integers wrap, floats truncate toward zero, NaN is true.
+    fn from_scalar(s: Scalar) -> Self;
+    /// This element as a scalar.
+    fn to_scalar(self) -> Scalar;
 }
 
 macro_rules! element {
-    ($($t:ty => $d:ident),*) => {$(
+    ($($t:ty => $d:ident, $s:ident => $from:expr, $x:ident => $to:expr;)*) => {$(
         impl sealed::Sealed for $t {}
         // SAFETY: size and bit patterns as the trait demands, by the table above.
-        unsafe impl Element for $t { const DTYPE: DType = DType::$d; }
+        unsafe impl Element for $t {
+            const DTYPE: DType = DType::$d;
+            fn from_scalar($s: Scalar) -> $t { $from }
+            fn to_scalar(self) -> Scalar { let $x = self; $to }
+        }
     )*};
 }
-element!(bool => Bool, u8 => U8, i8 => I8, i16 => I16, i32 => I32, i64 => I64, u32 => U32, f16 => F16, bf16 => BF16, f32 => F32, f64 => F64);
+element!(
+    bool => Bool, s => s.to_bool(), x => Scalar::Bool(x);
+    u8 => U8, s => s.to_i64() as u8, x => Scalar::Int(x as i64);
+    i8 => I8, s => s.to_i64() as i8, x => Scalar::Int(x as i64);
+    i16 => I16, s => s.to_i64() as i16, x => Scalar::Int(x as i64);
+    i32 => I32, s => s.to_i64() as i32, x => Scalar::Int(x as i64);
+    i64 => I64, s => s.to_i64(), x => Scalar::Int(x);
+    u32 => U32, s => s.to_i64() as u32, x => Scalar::Int(x as i64);
+    f16 => F16, s => f16::from_f64(s.to_f64()), x => Scalar::Float(x.to_f64());
+    bf16 => BF16, s => bf16::from_f64(s.to_f64()), x => Scalar::Float(x.to_f64());
+    f32 => F32, s => s.to_f64() as f32, x => Scalar::Float(x as f64);
+    f64 => F64, s => s.to_f64(), x => Scalar::Float(x);
+);
 
 /// Runs the body with the type alias `$t` bound to the Rust type of a dtype.
 macro_rules! dispatch {

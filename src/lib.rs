@@ -1,19 +1,51 @@
 //! PyTorch for Rust on any GPU: tensors, define-by-run autograd, `nn` and `optim` over wgpu and rayon.
+//!
+//! ```
+//! use wgtorch::prelude::*;
+//!
+//! let x = tensor!([[1., 2.], [3., 4.]]);
+//! x.requires_grad_(true);
+//! let y = (&x * &x + 2.0 * &x).sum();
+//! y.backward();
+//! assert_eq!(x.grad().unwrap().to_vec::<f32>()?, [4., 6., 8., 10.]);
+//! # Ok::<(), Error>(())
+//! ```
 
-pub mod cpu;
-pub mod dtype;
-pub mod error;
-pub mod format;
-pub mod gpu;
+pub mod autograd;
+mod cpu;
+mod device;
+mod dtype;
+mod error;
+mod format;
+mod gpu;
 pub mod io;
-pub mod layout;
-pub mod num;
-pub mod program;
-pub mod rng;
-pub mod scalar;
-pub mod shape;
+mod layout;
+mod num;
+pub mod ops;
+mod program;
+mod rng;
+mod scalar;
+mod shape;
+pub mod stream;
+mod tensor;
 
-pub use dtype::DType;
+pub use autograd::{GradModeGuard, enable_grad, is_grad_enabled, no_grad, no_grad_guard};
+pub use device::Device;
+pub use dtype::{Category, DType, Element};
 pub use error::{Error, Result};
+pub use format::{PrintOptions, printoptions, set_printoptions};
+pub use ops::*;
 pub use scalar::Scalar;
 pub use shape::Shape;
+pub use tensor::{Checked, IntoTensorData, Meta, Tensor, TensorOptions};
+
+/// The names that programs use all the time: types, traits, macros, creation functions and dtype constants.
+pub mod prelude {
+    pub use crate::ops::{
+        arange, empty, empty_like, full, full_like, manual_seed, ones, ones_like, rand, rand_like, randint, randn,
+        randn_like, randperm, zeros, zeros_like,
+    };
+    pub use crate::{DType, Device, Error, Scalar, Shape, Tensor, TensorOptions, enable_grad, no_grad, tensor};
+
+    pub use crate::DType::{BF16, Bool, F16, F32, F64, I8, I16, I32, I64, U8, U32};
+}

@@ -52,6 +52,11 @@ impl Scalar {
         }
     }
 
+    /// The value it has as an element of a dtype.
+    pub fn as_dtype(self, dtype: DType) -> Scalar {
+        crate::dtype::dispatch!(dtype, T => crate::dtype::Element::to_scalar(<T as crate::dtype::Element>::from_scalar(self)))
+    }
+
     /// False for zero; NaN is true.
     pub fn to_bool(self) -> bool {
         match self {

@@ -84,6 +84,14 @@ impl HostBuf {
         HostBuf { ptr, len, owner: Owner::Heap(layout) }
     }
 
+    /// An aligned block with a copy of these bytes.
+    pub fn from_bytes(bytes: &[u8]) -> HostBuf {
+        let buf = HostBuf::alloc(bytes.len());
+        // SAFETY: the block holds as many bytes and nobody else knows it.
+        unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), buf.ptr(), bytes.len()) };
+        buf
+    }
+
     /// Memory that some other object owns; the object is dropped with the block.
     ///
     /// # Safety

@@ -1,12 +1,15 @@
 //! The wgpu backend: adapters, buffers, pipelines and kernels. No tensors here, and nothing of the CPU backend.
 
 mod adapter;
+mod body;
 mod buffer;
+mod elements;
 pub mod kernels;
 mod params;
 #[cfg(test)]
 mod philox_test;
 mod pipeline;
+pub mod pointwise;
 mod readback;
 mod recorder;
 #[cfg(test)]

@@ -20,6 +20,14 @@ pub struct GpuView<'a> {
 }
 
 impl GpuView<'_> {
+    /// One past the last element of the buffer that the view touches.
+    pub(super) fn end(&self) -> usize {
+        if self.shape.contains(&0) {
+            return 0;
+        }
+        self.offset + 1 + self.shape.iter().zip(self.strides).map(|(&n, &s)| (n - 1) * s).sum::<usize>()
+    }
+
     /// The number of elements.
     pub fn numel(&self) -> usize {
         numel(self.shape)

@@ -1,0 +1,15 @@
+//! The ops, one file a family: shape rule, dtype rule, kernels, derivative, public methods and their docs.
+
+pub mod pointwise;
+
+mod copy;
+mod create;
+mod operand;
+mod reduce;
+mod views;
+
+pub use copy::To;
+pub use create::*;
+pub use views::IntoSizes;
+
+pub use operand::Operand;

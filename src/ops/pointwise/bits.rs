@@ -1,0 +1,35 @@
+//! Bitwise and logical ops, which have no gradient.
+
+use super::{binary_methods, ops, unary_methods};
+use crate::ops::Operand;
+use crate::tensor::{Tensor, no_grads};
+
+ops! {
+    BITWISE_AND = BITWISE_AND, Bitwise, "NotDifferentiable", |_| 0, |_| Ok(no_grads(2));
+    BITWISE_OR = BITWISE_OR, Bitwise, "NotDifferentiable", |_| 0, |_| Ok(no_grads(2));
+    BITWISE_XOR = BITWISE_XOR, Bitwise, "NotDifferentiable", |_| 0, |_| Ok(no_grads(2));
+    BITWISE_NOT = BITWISE_NOT, Bitwise, "NotDifferentiable", |_| 0, |_| Ok(no_grads(1));
+}
+
+binary_methods! {
+    /// Bitwise and of integers, logical and of bools (`torch.bitwise_and`).
+    bitwise_and bitwise_and_ BITWISE_AND;
+    /// Bitwise or of integers, logical or of bools (`torch.bitwise_or`).
+    bitwise_or bitwise_or_ BITWISE_OR;
+    /// Bitwise exclusive or of integers, logical one of bools (`torch.bitwise_xor`).
+    bitwise_xor bitwise_xor_ BITWISE_XOR;
+}
+
+unary_methods! {
+    /// Bitwise not of integers, logical not of bools (`torch.bitwise_not`).
+    bitwise_not bitwise_not_ BITWISE_NOT;
+}
+
+crate::tensor::methods! {
+    /// For the `&` operator.
+    fn bitand(&self, other: impl Into<Operand>) -> Tensor { self.bitwise_and(other) }
+    /// For the `|` operator.
+    fn bitor(&self, other: impl Into<Operand>) -> Tensor { self.bitwise_or(other) }
+    /// For the `^` operator.
+    fn bitxor(&self, other: impl Into<Operand>) -> Tensor { self.bitwise_xor(other) }
+}

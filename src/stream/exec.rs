@@ -1,0 +1,377 @@
+//! Runs programs and kernels on their device, moves bytes between devices, and does on the CPU what a GPU has no kernel for.
+
+use super::command::{Arg, CpuView, Kernel, KernelCmd, Launch};
+use super::locks::LockSet;
+use super::storage::{Storage, StorageImpl};
+use super::{FUSED, KERNELS, flush, settle, take_error};
+use crate::cpu;
+use crate::cpu::memory::HostBuf;
+use crate::device::Device;
+use crate::dtype::DType;
+use crate::error::{Error, Result};
+use crate::gpu::{self, GpuView};
+use crate::program::Program;
+use crate::scalar::Scalar;
+use parking_lot::Mutex;
+use smallvec::SmallVec;
+use std::collections::BTreeSet;
+use std::panic::Location;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+static TRANSFERS: AtomicU64 = AtomicU64::new(0);
+static WARNED: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
+
+/// How often an op of a GPU tensor ran on the CPU because no GPU kernel does it.
+pub fn transfers() -> u64 {
+    TRANSFERS.load(Ordering::Relaxed)
+}
+
+/// Says once an op and dtype that it goes over the CPU, and counts it.
+fn note_transfer(name: &str, dtype: DType, device: Device) {
+    TRANSFERS.fetch_add(1, Ordering::Relaxed);
+    let key = format!("{name} of {dtype} on {device}");
+    let mut warned = WARNED.lock();
+    if !warned.contains(&key) {
+        eprintln!("wgtorch: {key} has no GPU kernel; it runs on the CPU, with a copy there and back");
+        warned.insert(key);
+    }
+}
+
+fn device_gpu(device: Device) -> Result<&'static gpu::Gpu> {
+    match device {
+        Device::Gpu(n) => gpu::gpu(n),
+        Device::Cpu => Err(Error::Device("the CPU is no GPU".into())),
+    }
+}
+
+/// An elementwise program with its operands; the stores' flags tell which storages are written for the first time.
+pub struct Job<'a> {
+    pub name: &'static str,
+    pub program: Program,
+    pub shape: &'a [usize],
+    pub loads: SmallVec<[&'a Arg; 8]>,
+    pub scalars: SmallVec<[Scalar; 8]>,
+    pub stores: SmallVec<[(&'a Arg, bool); 4]>,
+}
+
+impl Job<'_> {
+    fn run_cpu(&self) {
+        let reads = self.loads.iter().map(|a| (&*a.storage, false));
+        let writes = self.stores.iter().filter(|(_, fresh)| !fresh).map(|(a, _)| (&*a.storage, true));
+        let _held = LockSet::lock(reads.chain(writes));
+        let pointer = |a: &Arg, fresh: bool| {
+            // SAFETY: the layout's first element lies inside the storage.
+            unsafe { a.storage.host(fresh).ptr().add(a.layout.offset * a.dtype.size()) }
+        };
+        // stores first: a fresh one that is also loaded would otherwise be filled for nothing
+        let stores: SmallVec<[(*mut u8, &[usize]); 4]> =
+            self.stores.iter().map(|(a, fresh)| (pointer(a, *fresh), &a.layout.strides[..])).collect();
+        let loads: SmallVec<[(*const u8, &[usize]); 8]> =
+            self.loads.iter().map(|a| (pointer(a, false).cast_const(), &a.layout.strides[..])).collect();
+        // SAFETY: operands lie inside locked storages; the fuser lets no store overlap a load except element by element.
+        unsafe { cpu::pointwise::run(&self.program, self.shape, &loads, &self.scalars, &stores) };
+    }
+
+    fn run_gpu(&self, device: Device) -> Result<bool> {
+        let gpu = device_gpu(device)?;
+        if !gpu::pointwise::supports(&self.program, &gpu.features) {
+            return Ok(false);
+        }
+        let mut rec = gpu.lock();
+        for (a, fresh) in &self.stores {
+            a.storage.gpu(&mut rec, *fresh)?;
+        }
+        for a in &self.loads {
+            a.storage.gpu(&mut rec, false)?;
+        }
+        let stores: SmallVec<[GpuView; 4]> = self.stores.iter().map(|(a, _)| gpu_view(a)).collect();
+        let loads: SmallVec<[GpuView; 8]> = self.loads.iter().map(|a| gpu_view(a)).collect();
+        gpu::pointwise::run(&mut rec, gpu, &self.program, self.shape, &loads, &self.scalars, &stores)
+    }
+
+    /// Runs it on its device, or on the CPU by transfer.
+    pub fn run(&self, device: Device) -> Result<()> {
+        FUSED.fetch_add(1, Ordering::Relaxed);
+        if self.shape.contains(&0) {
+            for (a, fresh) in &self.stores {
+                materialise(&a.storage, *fresh)?;
+            }
+            return Ok(());
+        }
+        if device == Device::Cpu {
+            self.run_cpu();
+            return Ok(());
+        }
+        if self.run_gpu(device)? {
+            return Ok(());
+        }
+        let dtype = self.stores.first().map_or(DType::F32, |(a, _)| a.dtype);
+        note_transfer(self.name, dtype, device);
+        let mut host = HostCopies::default();
+        let loads: Vec<Arg> = self.loads.iter().map(|a| host.copy(a, false)).collect::<Result<_>>()?;
+        let stores: Vec<(Arg, bool)> =
+            self.stores.iter().map(|(a, fresh)| Ok((host.copy(a, *fresh)?, *fresh))).collect::<Result<_>>()?;
+        let job = Job {
+            name: self.name,
+            program: self.program.clone(),
+            shape: self.shape,
+            loads: loads.iter().collect(),
+            scalars: self.scalars.clone(),
+            stores: stores.iter().map(|(a, fresh)| (a, *fresh)).collect(),
+        };
+        job.run_cpu();
+        for ((from, _), (to, _)) in stores.iter().zip(&self.stores) {
+            write_back(&from.storage, &to.storage)?;
+        }
+        Ok(())
+    }
+}
+
+fn gpu_view(a: &Arg) -> GpuView<'_> {
+    let Some(super::Buf::Gpu(buffer)) = a.storage.buf() else { unreachable!("the caller has made the buffer") };
+    GpuView { buffer, dtype: a.dtype, offset: a.layout.offset, shape: &a.layout.shape, strides: &a.layout.strides }
+}
+
+fn materialise(s: &StorageImpl, fresh: bool) -> Result<()> {
+    match s.device {
+        Device::Cpu => {
+            s.host(fresh);
+        }
+        device => {
+            s.gpu(&mut device_gpu(device)?.lock(), fresh)?;
+        }
+    }
+    Ok(())
+}
+
+/// Host twins of GPU storages for one transfer, each storage once.
+#[derive(Default)]
+struct HostCopies(Vec<(u64, Storage)>);
+
+impl HostCopies {
+    fn copy(&mut self, a: &Arg, fresh: bool) -> Result<Arg> {
+        if let Some((_, s)) = self.0.iter().find(|(id, _)| *id == a.storage.id) {
+            return Ok(Arg { storage: s.shared().clone(), ..a.clone() });
+        }
+        let host = HostBuf::alloc(a.storage.nbytes);
+        if !fresh {
+            let bytes = gpu_bytes(&a.storage)?;
+            // SAFETY: both are nbytes long.
+            unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), host.ptr(), bytes.len()) };
+        }
+        let twin = Storage::from_host(a.storage.dtype, host);
+        let arg = Arg { storage: twin.shared().clone(), ..a.clone() };
+        self.0.push((a.storage.id, twin));
+        Ok(arg)
+    }
+}
+
+/// All bytes of a GPU storage, after what is encoded so far.
+fn gpu_bytes(s: &StorageImpl) -> Result<Vec<u8>> {
+    let gpu = device_gpu(s.device)?;
+    if s.nbytes == 0 {
+        return Ok(Vec::new());
+    }
+    let buffer = s.gpu(&mut gpu.lock(), false)?.clone();
+    let (mut bytes, status) = gpu.read(&buffer, 0, s.nbytes.next_multiple_of(4) as u64)?;
+    bytes.truncate(s.nbytes);
+    status.into_result()?;
+    Ok(bytes)
+}
+
+fn write_back(from: &StorageImpl, to: &StorageImpl) -> Result<()> {
+    let gpu = device_gpu(to.device)?;
+    let mut rec = gpu.lock();
+    let buffer = to.gpu(&mut rec, true)?.clone();
+    let host = from.host(false);
+    let mut bytes = vec![0u8; from.nbytes.next_multiple_of(4)];
+    // SAFETY: both hold nbytes.
+    unsafe { std::ptr::copy_nonoverlapping(host.ptr(), bytes.as_mut_ptr(), from.nbytes) };
+    if bytes.is_empty() { Ok(()) } else { rec.upload(&buffer, 0, &bytes) }
+}
+
+fn cpu_views<'a>(args: &'a [Arg], fresh: bool) -> SmallVec<[CpuView<'a>; 4]> {
+    args.iter()
+        .map(|a| CpuView {
+            // SAFETY: the layout's first element lies inside the storage.
+            ptr: unsafe { a.storage.host(fresh).ptr().add(a.layout.offset * a.dtype.size()) },
+            dtype: a.dtype,
+            shape: &a.layout.shape,
+            strides: &a.layout.strides,
+        })
+        .collect()
+}
+
+/// Runs a kernel on the CPU now; its inputs are settled.
+pub fn cpu_kernel(cmd: &KernelCmd) -> Result<()> {
+    let _held = LockSet::lock(cmd.ins.iter().map(|a| (&*a.storage, false)));
+    let outs = cpu_views(&cmd.outs, true);
+    let ins = cpu_views(&cmd.ins, false);
+    cmd.kernel.cpu(&ins, &outs)
+}
+
+/// Runs a kernel on its device, or on the CPU by transfer.
+pub fn kernel(cmd: &KernelCmd) -> Result<()> {
+    KERNELS.fetch_add(1, Ordering::Relaxed);
+    let device = cmd.outs[0].storage.device;
+    if device == Device::Cpu {
+        return cpu_kernel(cmd);
+    }
+    let gpu = device_gpu(device)?;
+    {
+        let mut rec = gpu.lock();
+        for a in &cmd.outs {
+            a.storage.gpu(&mut rec, true)?;
+        }
+        for a in &cmd.ins {
+            a.storage.gpu(&mut rec, false)?;
+        }
+        let outs: SmallVec<[GpuView; 2]> = cmd.outs.iter().map(gpu_view).collect();
+        let ins: SmallVec<[GpuView; 3]> = cmd.ins.iter().map(gpu_view).collect();
+        let mut launch = Launch { rec: &mut rec, gpu, location: cmd.location };
+        if cmd.kernel.gpu(&mut launch, &ins, &outs)? {
+            return Ok(());
+        }
+    }
+    by_transfer(&*cmd.kernel, cmd, device)
+}
+
+fn by_transfer(kernel: &dyn Kernel, cmd: &KernelCmd, device: Device) -> Result<()> {
+    let dtype = cmd.ins.first().unwrap_or(&cmd.outs[0]).dtype;
+    note_transfer(kernel.name(), dtype, device);
+    let mut host = HostCopies::default();
+    let ins: Vec<Arg> = cmd.ins.iter().map(|a| host.copy(a, false)).collect::<Result<_>>()?;
+    let outs: Vec<Arg> = cmd.outs.iter().map(|a| host.copy(a, true)).collect::<Result<_>>()?;
+    kernel.cpu(&cpu_views(&ins, false), &cpu_views(&outs, true)).map_err(|e| Error::Deferred {
+        op: kernel.name(),
+        location: cmd.location,
+        message: e.to_string(),
+    })?;
+    for (from, to) in outs.iter().zip(&cmd.outs) {
+        write_back(&from.storage, &to.storage)?;
+    }
+    Ok(())
+}
+
+/// A new GPU storage holding these bytes, placed in program order.
+pub fn upload(device: Device, dtype: DType, bytes: &[u8]) -> Result<Storage> {
+    let gpu = device_gpu(device)?;
+    let mut rec = gpu.lock();
+    let buffer = rec.alloc(bytes.len().next_multiple_of(16).max(16) as u64)?;
+    if bytes.len().is_multiple_of(4) {
+        if !bytes.is_empty() {
+            rec.upload(&buffer, 0, bytes)?;
+        }
+    } else {
+        let mut padded = bytes.to_vec();
+        padded.resize(bytes.len().next_multiple_of(4), 0);
+        rec.upload(&buffer, 0, &padded)?;
+    }
+    Ok(Storage::from_gpu(device, dtype, bytes.len(), buffer))
+}
+
+/// The bytes of a contiguous argument: flushes, waits, and reports what went wrong so far.
+pub fn read_bytes(a: &Arg) -> Result<Vec<u8>> {
+    let (start, len) = span(a)?;
+    if let Some(bytes) = host_bytes(a, start, len) {
+        take_error()?;
+        return Ok(bytes);
+    }
+    let gpu = device_gpu(a.storage.device)?;
+    let (from, to) = (start / 4 * 4, (start + len).next_multiple_of(4));
+    let buffer = a.storage.gpu(&mut gpu.lock(), false)?.clone();
+    let (bytes, status) = gpu.read(&buffer, from as u64, (to - from) as u64)?;
+    take_error()?;
+    status.into_result()?;
+    Ok(bytes[start - from..start - from + len].to_vec())
+}
+
+/// [`read_bytes`] that yields instead of blocking while the GPU works.
+pub async fn read_bytes_async(a: &Arg) -> Result<Vec<u8>> {
+    let (start, len) = span(a)?;
+    if let Some(bytes) = host_bytes(a, start, len) {
+        take_error()?;
+        return Ok(bytes);
+    }
+    let gpu = device_gpu(a.storage.device)?;
+    let (from, to) = (start / 4 * 4, (start + len).next_multiple_of(4));
+    let buffer = a.storage.gpu(&mut gpu.lock(), false)?.clone();
+    let (bytes, status) = gpu.read_async(&buffer, from as u64, (to - from) as u64).await?;
+    take_error()?;
+    status.into_result()?;
+    Ok(bytes[start - from..start - from + len].to_vec())
+}
+
+fn span(a: &Arg) -> Result<(usize, usize)> {
+    flush();
+    settle(&a.storage);
+    Ok((a.layout.offset * a.dtype.size(), a.layout.numel() * a.dtype.size()))
+}
+
+fn host_bytes(a: &Arg, start: usize, len: usize) -> Option<Vec<u8>> {
+    if len == 0 {
+        return Some(Vec::new());
+    }
+    if let Some(value) = a.storage.as_constant() {
+        let mut bytes = vec![0; len];
+        super::fill_bytes(&mut bytes, a.dtype, value);
+        return Some(bytes);
+    }
+    if a.storage.device != Device::Cpu {
+        return None;
+    }
+    let _held = LockSet::lock([(&*a.storage, false)]);
+    let mut bytes = Vec::with_capacity(len);
+    // SAFETY: the contiguous layout lies inside the storage, which nobody writes while the lock is held.
+    unsafe {
+        std::ptr::copy_nonoverlapping(a.storage.host(false).ptr().add(start), bytes.as_mut_ptr(), len);
+        bytes.set_len(len);
+    }
+    Some(bytes)
+}
+
+/// Launches what this thread recorded, waits for the device, and reports the first thing that went wrong.
+pub fn synchronize(device: Device) -> Result<()> {
+    flush();
+    if device.is_gpu() {
+        device_gpu(device)?.synchronize()?.into_result()?;
+    }
+    take_error()
+}
+
+/// Fault ids that index-checking kernels write, with the op and the call they stand for.
+static FAULTS: Mutex<Vec<(&'static str, &'static Location<'static>, String)>> = Mutex::new(Vec::new());
+
+impl Launch<'_> {
+    /// An id (from 1) for the status word: the op, its call site, and what the bad value is called in the message.
+    pub fn fault_id(&mut self, op: &'static str, what: impl Into<String>) -> u32 {
+        let mut faults = FAULTS.lock();
+        let entry = (op, self.location, what.into());
+        if let Some(i) = faults.iter().position(|f| *f == entry) {
+            return i as u32 + 1;
+        }
+        faults.push(entry);
+        faults.len() as u32
+    }
+}
+
+/// What a device found wrong, as an error.
+trait IntoResult {
+    fn into_result(self) -> Result<()>;
+}
+
+impl IntoResult for gpu::Status {
+    fn into_result(self) -> Result<()> {
+        if self.is_ok() {
+            return Ok(());
+        }
+        let (id, value) = (self.command, self.value);
+        let faults = FAULTS.lock();
+        match faults.get(id as usize - 1) {
+            Some((op, location, what)) => {
+                Err(Error::Deferred { op, location, message: what.replace("{}", &value.to_string()) })
+            }
+            None => Err(Error::Device(format!("a kernel reported fault {id} with value {value}"))),
+        }
+    }
+}

@@ -1,0 +1,253 @@
+//! The memory behind tensors: a constant, host memory or a GPU buffer, which may still have to be computed.
+
+use crate::cpu::memory::HostBuf;
+use crate::device::Device;
+use crate::dtype::{DType, Element};
+use crate::error::Result;
+use crate::gpu;
+use crate::scalar::Scalar;
+use parking_lot::RwLock;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
+
+static NEXT_ID: AtomicU64 = AtomicU64::new(1);
+static LIVE: AtomicUsize = AtomicUsize::new(0);
+
+/// Real memory, on either device.
+pub enum Buf {
+    /// Host memory, ours or foreign.
+    Host(HostBuf),
+    /// A whole pooled buffer.
+    Gpu(gpu::Buffer),
+}
+
+/// What tensors and recorded commands share. The stream owns values by id: dropping the last tensor handle only sets a count.
+pub struct StorageImpl {
+    /// Unique in the process.
+    pub id: u64,
+    /// Where it lives; never changes.
+    pub device: Device,
+    /// Its size.
+    pub nbytes: usize,
+    /// The dtype that its constant or its zero fill is written in.
+    pub dtype: DType,
+    /// Live tensor handles: at a flush, a value nobody can see any more is not written out.
+    handles: AtomicUsize,
+    /// Recorded commands that touch it and have not run (low half), and the stream that recorded them (high half).
+    claim: AtomicU64,
+    /// Commands of the running flush that touch it and have not been placed in a kernel yet.
+    pub(super) uses: AtomicU32,
+    /// Set once a write is recorded: from then on it is no constant any more.
+    written: AtomicBool,
+    version: AtomicU64,
+    constant: Option<Scalar>,
+    buf: OnceLock<Buf>,
+    /// Held while a CPU kernel reads (shared) or writes (exclusive) the memory.
+    pub(super) lock: RwLock<()>,
+}
+
+/// A tensor's counted hold on a storage.
+pub struct Storage(Arc<StorageImpl>);
+
+impl Storage {
+    fn make(device: Device, dtype: DType, nbytes: usize, constant: Option<Scalar>) -> Storage {
+        LIVE.fetch_add(1, Ordering::Relaxed);
+        Storage(Arc::new(StorageImpl {
+            id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
+            device,
+            nbytes,
+            dtype,
+            handles: AtomicUsize::new(1),
+            claim: AtomicU64::new(0),
+            uses: AtomicU32::new(0),
+            written: AtomicBool::new(false),
+            version: AtomicU64::new(0),
+            constant,
+            buf: OnceLock::new(),
+            lock: RwLock::new(()),
+        }))
+    }
+
+    /// Memory that a command will write. Read before any write it is all zeros.
+    pub fn new(device: Device, dtype: DType, numel: usize) -> Storage {
+        Storage::make(device, dtype, numel * dtype.size(), None)
+    }
+
+    /// `numel` times one value, without a buffer until somebody writes to it or needs an address.
+    pub fn constant(device: Device, dtype: DType, numel: usize, value: Scalar) -> Storage {
+        Storage::make(device, dtype, numel * dtype.size(), Some(value))
+    }
+
+    /// Host memory that is there already.
+    pub fn from_host(dtype: DType, buf: HostBuf) -> Storage {
+        let s = Storage::make(Device::Cpu, dtype, buf.len(), None);
+        let _ = s.0.buf.set(Buf::Host(buf));
+        s
+    }
+
+    /// A GPU buffer that is written already; `nbytes` of it are the storage.
+    pub fn from_gpu(device: Device, dtype: DType, nbytes: usize, buf: gpu::Buffer) -> Storage {
+        let s = Storage::make(device, dtype, nbytes, None);
+        let _ = s.0.buf.set(Buf::Gpu(buf));
+        s
+    }
+
+    /// The shared part.
+    pub fn shared(&self) -> &Arc<StorageImpl> {
+        &self.0
+    }
+}
+
+impl Clone for Storage {
+    fn clone(&self) -> Storage {
+        self.0.handles.fetch_add(1, Ordering::Relaxed);
+        Storage(self.0.clone())
+    }
+}
+
+impl Drop for Storage {
+    fn drop(&mut self) {
+        self.0.handles.fetch_sub(1, Ordering::Release);
+    }
+}
+
+impl std::ops::Deref for Storage {
+    type Target = StorageImpl;
+    fn deref(&self) -> &StorageImpl {
+        &self.0
+    }
+}
+
+impl Drop for StorageImpl {
+    fn drop(&mut self) {
+        LIVE.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl StorageImpl {
+    /// Number of storages alive in the process.
+    pub fn live() -> usize {
+        LIVE.load(Ordering::Relaxed)
+    }
+
+    /// True while a tensor can still see it.
+    pub fn visible(&self) -> bool {
+        self.handles.load(Ordering::Acquire) > 0
+    }
+
+    /// The one value it is full of, while nobody has written to it.
+    pub fn as_constant(&self) -> Option<Scalar> {
+        if self.written.load(Ordering::Acquire) { None } else { self.constant }
+    }
+
+    /// Notes that a write is about to be recorded or run.
+    pub(super) fn mark_written(&self) {
+        self.written.store(true, Ordering::Release);
+    }
+
+    /// Counts one more recorded command of a stream, or names the other stream whose commands have to run first.
+    pub(super) fn try_claim(&self, stream: u32) -> Result<(), u32> {
+        let mut now = self.claim.load(Ordering::Acquire);
+        loop {
+            let (owner, count) = ((now >> 32) as u32, now as u32);
+            if count > 0 && owner != stream {
+                return Err(owner);
+            }
+            let next = (stream as u64) << 32 | (count as u64 + 1);
+            match self.claim.compare_exchange_weak(now, next, Ordering::AcqRel, Ordering::Acquire) {
+                Ok(_) => return Ok(()),
+                Err(other) => now = other,
+            }
+        }
+    }
+
+    /// One recorded command fewer.
+    pub(super) fn release_claim(&self) {
+        self.claim.fetch_sub(1, Ordering::AcqRel);
+    }
+
+    /// The stream whose recorded commands touch it, if any do.
+    pub(super) fn owner(&self) -> Option<u32> {
+        let now = self.claim.load(Ordering::Acquire);
+        (now as u32 > 0).then_some((now >> 32) as u32)
+    }
+
+    /// Its memory, if it has any yet.
+    pub fn buf(&self) -> Option<&Buf> {
+        self.buf.get()
+    }
+
+    /// True where a reader needs to wait for nothing: no recorded command touches it.
+    pub fn is_settled(&self) -> bool {
+        self.claim.load(Ordering::Acquire) as u32 == 0
+    }
+
+    /// How often it was written in place: views and `detach()` share this count.
+    pub fn version(&self) -> u64 {
+        self.version.load(Ordering::Acquire)
+    }
+
+    /// Counts a write.
+    pub fn bump_version(&self) {
+        self.version.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// The host memory, made now if there is none: uninitialised if `fresh` (the caller writes all of it), else holding the
+    /// constant or zeros.
+    pub fn host(&self, fresh: bool) -> &HostBuf {
+        let buf = self.buf.get_or_init(|| {
+            Buf::Host(match self.constant {
+                _ if fresh => HostBuf::alloc(self.nbytes),
+                None => HostBuf::zeroed(self.nbytes),
+                Some(value) => {
+                    let buf = HostBuf::alloc(self.nbytes);
+                    crate::dtype::dispatch!(self.dtype, T => {
+                        let value = T::from_scalar(value);
+                        let data = buf.ptr().cast::<T>();
+                        for i in 0..self.nbytes / size_of::<T>() {
+                            // SAFETY: inside the block just allocated, which nobody else sees yet.
+                            unsafe { data.add(i).write(value) };
+                        }
+                    });
+                    buf
+                }
+            })
+        });
+        match buf {
+            Buf::Host(h) => h,
+            Buf::Gpu(_) => unreachable!("a storage on {} has no host memory", self.device),
+        }
+    }
+
+    /// The GPU buffer, made now if there is none; contents as for [`StorageImpl::host`].
+    pub fn gpu(&self, rec: &mut gpu::Recorder, fresh: bool) -> Result<&gpu::Buffer> {
+        if self.buf.get().is_none() {
+            let bytes = self.nbytes.next_multiple_of(16).max(16) as u64;
+            let buffer = rec.alloc(bytes)?;
+            if !fresh {
+                let mut data = vec![0u8; self.nbytes.next_multiple_of(4)];
+                if let Some(value) = self.constant {
+                    fill_bytes(&mut data[..self.nbytes], self.dtype, value);
+                }
+                rec.upload(&buffer, 0, &data)?;
+            }
+            let _ = self.buf.set(Buf::Gpu(buffer));
+        }
+        match self.buf.get() {
+            Some(Buf::Gpu(b)) => Ok(b),
+            _ => unreachable!("a storage on {} has no GPU buffer", self.device),
+        }
+    }
+}
+
+/// Writes a scalar over and over as elements of a dtype.
+pub fn fill_bytes(bytes: &mut [u8], dtype: DType, value: Scalar) {
+    crate::dtype::dispatch!(dtype, T => {
+        let value = T::from_scalar(value);
+        // SAFETY: any element's bytes can be read as bytes.
+        let one = unsafe { std::slice::from_raw_parts((&raw const value).cast::<u8>(), size_of::<T>()) };
+        for chunk in bytes.chunks_exact_mut(one.len()) {
+            chunk.copy_from_slice(one);
+        }
+    });
+}

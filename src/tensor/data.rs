@@ -1,0 +1,95 @@
+//! Elements back to the host: the only places where a program waits for a device.
+
+use super::{Tensor, to_dtype};
+use crate::dtype::{DType, Element};
+use crate::error::{Result, ensure};
+use crate::scalar::Scalar;
+use crate::stream;
+
+impl Tensor {
+    /// The tensor itself if it is contiguous, else a contiguous copy; no history.
+    pub(crate) fn packed(&self) -> Tensor {
+        if self.is_contiguous() { self.clone() } else { self.detach().copy_now() }
+    }
+
+    /// All elements in row-major order, converted to `T` (`tensor.flatten().tolist()`). Waits for the device.
+    ///
+    /// # Errors
+    /// What went wrong on the device since the last wait.
+    ///
+    /// ```
+    /// # use wgtorch::prelude::*;
+    /// assert_eq!(tensor!([1, 2, 3]).to_vec::<f32>()?, [1., 2., 3.]);
+    /// # Ok::<(), Error>(())
+    /// ```
+    pub fn to_vec<T: Element>(&self) -> Result<Vec<T>> {
+        let source = self.host_order::<T>();
+        Ok(elements(&stream::read_bytes(&source.arg())?, source.numel()))
+    }
+
+    /// [`Tensor::to_vec`] that yields instead of blocking while the GPU works: the form for browsers.
+    pub async fn to_vec_async<T: Element>(&self) -> Result<Vec<T>> {
+        let source = self.host_order::<T>();
+        let bytes = stream::read_bytes_async(&source.arg()).await?;
+        Ok(elements(&bytes, source.numel()))
+    }
+
+    fn host_order<T: Element>(&self) -> Tensor {
+        if self.dtype() == T::DTYPE { self.packed() } else { to_dtype(&self.detach(), T::DTYPE) }
+    }
+
+    /// The only element (`tensor.item()`). Waits for the device.
+    ///
+    /// # Errors
+    /// If there is not exactly one element, or what went wrong on the device since the last wait.
+    pub fn item<T: Element>(&self) -> Result<T> {
+        self.check_item()?;
+        Ok(self.to_vec::<T>()?[0])
+    }
+
+    /// [`Tensor::item`] that yields instead of blocking.
+    pub async fn item_async<T: Element>(&self) -> Result<T> {
+        self.check_item()?;
+        Ok(self.to_vec_async::<T>().await?[0])
+    }
+
+    fn check_item(&self) -> Result<()> {
+        let n = self.numel();
+        ensure!(n == 1, Runtime, "a Tensor with {n} elements cannot be converted to Scalar");
+        Ok(())
+    }
+
+    /// The only element, as a number of its category.
+    pub fn item_scalar(&self) -> Result<Scalar> {
+        self.check_item()?;
+        crate::dtype::dispatch!(self.dtype(), T => Ok(self.to_vec::<T>()?[0].to_scalar()))
+    }
+
+    /// The same elements without history, sharing memory and version (`tensor.detach()`).
+    pub fn detach(&self) -> Tensor {
+        super::alias(self)
+    }
+
+    /// The same memory without history and with a version count of its own (`tensor.data`): writes go unnoticed by autograd.
+    pub fn data(&self) -> Tensor {
+        let mut body = self.body();
+        body.version = Some(Default::default());
+        Tensor::from_body(body, None)
+    }
+}
+
+fn elements<T: Element>(bytes: &[u8], n: usize) -> Vec<T> {
+    let mut out = Vec::<T>::with_capacity(n);
+    debug_assert_eq!(bytes.len(), n * size_of::<T>());
+    if T::DTYPE == DType::Bool {
+        // a byte that is neither 0 nor 1 is no bool in Rust
+        out.extend(bytes.iter().map(|b| T::from_scalar(Scalar::Bool(*b != 0))));
+        return out;
+    }
+    // SAFETY: n elements of T, for which every bit pattern is valid.
+    unsafe {
+        std::ptr::copy_nonoverlapping(bytes.as_ptr(), out.as_mut_ptr().cast::<u8>(), bytes.len());
+        out.set_len(n);
+    }
+    out
+}

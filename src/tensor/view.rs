@@ -1,0 +1,143 @@
+//! Views: tensors that share storage and version, remember their base, and get a new history when the base is written to.
+
+use super::tape::{Ctx, Func, Node, OutMeta, SavedSet, grad_enabled};
+use super::{Body, Tensor};
+use crate::error::{Result, bail};
+use crate::layout::Layout;
+use crate::stream::Storage;
+use std::fmt::Debug;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// A view op: a layout function and the gradient of it.
+pub trait ViewOp: Debug + Send + Sync {
+    /// PyTorch's name of the node, `ViewBackward0`.
+    fn node_name(&self) -> &'static str;
+    /// The view's layout from its input's.
+    fn layout(&self, input: &Layout) -> Result<Layout>;
+    /// The input's gradient from the view's; `cx.input_shape(0)` gives the input's sizes.
+    fn vjp(&self, g: &Tensor, cx: &Ctx) -> Result<Tensor>;
+}
+
+/// How a view came about, which decides whether it may be written to in place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Creation {
+    /// By an ordinary view op.
+    Default,
+    /// As one of several outputs (split, chunk, unbind).
+    MultiView,
+    /// While gradients were off.
+    NoGrad,
+}
+
+/// What a view remembers.
+pub struct ViewInfo {
+    /// The tensor that is no view itself.
+    pub base: Tensor,
+    /// How it was made.
+    pub creation: Creation,
+    /// The version at which its `grad_fn` was right.
+    attr_version: AtomicU64,
+}
+
+impl ViewInfo {
+    /// True where in-place writes to the base give the view a history.
+    pub fn is_tracked(&self) -> bool {
+        self.creation != Creation::NoGrad
+    }
+}
+
+/// A view by an op.
+pub fn view(t: &Tensor, op: impl ViewOp + 'static) -> Result<Tensor> {
+    view_with_creation(t, op, if grad_enabled() { Creation::Default } else { Creation::NoGrad })
+}
+
+/// A view by an op, with the way it was made.
+pub fn view_with_creation(t: &Tensor, op: impl ViewOp + 'static, creation: Creation) -> Result<Tensor> {
+    let body = t.with_body(|b| -> Result<Body> { Ok(Body { layout: op.layout(&b.layout)?, ..b.clone() }) })?;
+    let (base, creation) = match t.view_info() {
+        Some(v) => (v.base.clone(), if v.creation == Creation::Default { creation } else { v.creation }),
+        None => (t.clone(), creation),
+    };
+    let info = ViewInfo { base, creation, attr_version: AtomicU64::new(t.version()) };
+    let out = Tensor::from_body(body, Some(Box::new(info)));
+    if grad_enabled()
+        && let Some(edge) = t.gradient_edge()
+    {
+        let metas = std::iter::once(OutMeta::of(&out)).collect();
+        let edges = std::iter::once(Some(edge)).collect();
+        out.set_history(Node::new(Func::View(Arc::new(op)), edges, metas, SavedSet::default()), 0);
+    }
+    Ok(out)
+}
+
+/// The same storage, layout and version as a tensor of its own without history (`detach()`).
+pub fn alias(t: &Tensor) -> Tensor {
+    Tensor::from_body(t.body(), None)
+}
+
+/// Gives a view whose base was written to in place the history that this makes: `AsStridedBackward0` on the base.
+pub(super) fn refresh_grad_fn(t: &Tensor) {
+    let Some(info) = t.view_info() else { return };
+    let now = t.version();
+    if info.attr_version.load(Ordering::Acquire) == now || !info.is_tracked() {
+        return;
+    }
+    info.attr_version.store(now, Ordering::Release);
+    if let Some(edge) = info.base.gradient_edge() {
+        let op = AsStrided::between(&info.base.layout(), t.layout());
+        let metas = std::iter::once(OutMeta::of(t)).collect();
+        t.set_history(
+            Node::new(Func::View(Arc::new(op)), std::iter::once(Some(edge)).collect(), metas, SavedSet::default()),
+            0,
+        );
+    }
+}
+
+/// `as_strided` with the layout of its input, which its gradient needs.
+#[derive(Debug)]
+pub struct AsStrided {
+    input: Layout,
+    output: Layout,
+}
+
+impl AsStrided {
+    /// From one layout of a storage to another.
+    pub fn between(input: &Layout, output: Layout) -> AsStrided {
+        AsStrided { input: input.clone(), output }
+    }
+}
+
+impl ViewOp for AsStrided {
+    fn node_name(&self) -> &'static str {
+        "AsStridedBackward0"
+    }
+
+    fn layout(&self, _: &Layout) -> Result<Layout> {
+        Ok(self.output.clone())
+    }
+
+    fn vjp(&self, g: &Tensor, _: &Ctx) -> Result<Tensor> {
+        if self.output.overlaps_itself() || self.input.overlaps_itself() {
+            bail!(NotImplemented, "as_strided: the gradient of a view with overlapping memory is not implemented");
+        }
+        let (whole, part) = strided_zeros(g, &self.input, &self.output);
+        super::inplace::copy_tracked(&part, g)?;
+        Ok(whole)
+    }
+}
+
+/// Zeros laid out like `whole`, and the part of them that `part` names in the same storage.
+pub(super) fn strided_zeros(like: &Tensor, whole: &Layout, part: &Layout) -> (Tensor, Tensor) {
+    let start = whole.offset.min(part.offset);
+    let len = whole.end().max(part.end()).saturating_sub(start);
+    let (dtype, device) = (like.dtype(), like.device());
+    let storage = Storage::constant(device, dtype, len, crate::Scalar::Int(0).as_dtype(dtype));
+    let shifted = |l: &Layout| Layout { offset: l.offset - start, ..l.clone() };
+    let all = Tensor::from_body(Body { storage, layout: shifted(whole), dtype, version: None }, None);
+    let op = AsStrided::between(&shifted(whole), shifted(part));
+    match view(&all, op) {
+        Ok(view) => (all, view),
+        Err(_) => unreachable!("as_strided with a given layout does not fail"),
+    }
+}
