@@ -92,7 +92,7 @@ impl Core {
     /// The core's WGSL, with the accumulators and what works on them written out: they have to stay in registers.
     fn wgsl(self) -> String {
         const XYZW: [&str; 4] = ["x", "y", "z", "w"];
-        let mut s = String::from(include_str!("../../../shaders/lib/block.wgsl"));
+        let mut s = String::from(include_str!("../../../shaders/lib/quads.wgsl"));
         let n = match self {
             Core::Tile => 16,
             Core::Wave(rows) => rows as usize,
