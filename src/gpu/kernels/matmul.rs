@@ -147,7 +147,7 @@ impl Core {
         rec.kernel(&name, || Ok(self.source(&name, operands, read, param_words)))
     }
 
-    fn source(self, name: &str, operands: &str, read: usize, param_words: usize) -> KernelSource {
+    pub(super) fn source(self, name: &str, operands: &str, read: usize, param_words: usize) -> KernelSource {
         source(name, &[operands, &self.wgsl()], read, 1, param_words)
     }
 }
@@ -193,6 +193,14 @@ impl Plan {
             quads,
         ];
         Ok(Plan { core, splits, tiles, head })
+    }
+
+    /// Takes the depth in one go: for results that are not partial sums.
+    pub fn whole(&mut self) {
+        self.tiles /= self.splits;
+        self.splits = 1;
+        // chunk, splits, tiles
+        (self.head[3], self.head[4], self.head[7]) = (self.head[2].next_multiple_of(16).max(16), 1, self.tiles as u32);
     }
 }
 
@@ -404,4 +412,4 @@ impl Product<'_> {
 
 #[cfg(test)]
 #[path = "matmul_tests.rs"]
-mod tests;
+pub(super) mod tests;

@@ -6,7 +6,7 @@ use crate::gpu::kernels::testing::{Host, close, indices, time};
 use crate::gpu::testing::{device, down};
 
 /// The cores that this adapter can run.
-fn cores(g: &Gpu) -> Vec<Core> {
+pub(in crate::gpu::kernels) fn cores(g: &Gpu) -> Vec<Core> {
     let mut cores = vec![Core::Tile];
     if g.lock().subgroup_size() == 8 {
         cores.extend([Core::Wave(32), Core::Wave(16)]);

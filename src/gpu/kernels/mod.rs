@@ -1,5 +1,6 @@
 //! The kernels that are more than elementwise: each file declares what varies, and its WGSL lies in `shaders/`.
 
+pub mod conv;
 pub mod matmul;
 #[cfg(test)]
 mod testing;
@@ -45,4 +46,23 @@ fn need_f32(op: &str, views: &[&GpuView]) -> Result<()> {
         ensure!(v.dtype == DType::F32, NotImplemented, "\"{op}\" not implemented for '{}'", v.dtype.scalar_name());
     }
     Ok(())
+}
+
+/// Refuses views that are not dense; callers copy them first.
+fn need_dense(op: &str, views: &[&GpuView]) -> Result<()> {
+    for v in views {
+        ensure!(
+            v.is_contiguous(),
+            NotImplemented,
+            "{op}: the GPU kernel takes contiguous tensors, not strides {:?} for sizes {:?}",
+            v.strides,
+            v.shape
+        );
+    }
+    Ok(())
+}
+
+/// The reciprocal that `divide()` wants.
+fn per(d: usize) -> u32 {
+    (1.0 / d.max(1) as f32).to_bits()
 }
