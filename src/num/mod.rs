@@ -170,3 +170,6 @@ macro_rules! float_trait {
     };
 }
 for_leaves!(float_trait);
+
+#[cfg(test)]
+mod tests;

@@ -404,6 +404,8 @@ impl Int for Val {
 
 /// f64 has no library functions beyond these: WGSL's own are wrong or missing for it.
 const F64_LEAVES: [&str; 5] = ["sqrt", "floor", "ceil", "trunc", "round"];
+/// f32 functions without a twin in WGSL.
+const CPU_ONLY: [&str; 3] = ["lgamma", "digamma", "i0"];
 /// f32 functions that WGSL itself gets right.
 const NATIVE: [&str; 4] = ["floor", "ceil", "trunc", "round"];
 
@@ -441,6 +443,7 @@ macro_rules! leaves {
                     let name = stringify!($leaf);
                     match self.kind() {
                         Kind::F64 if !F64_LEAVES.contains(&name) => self.unsupported(),
+                        Kind::F32 if CPU_ONLY.contains(&name) => self.unsupported(),
                         Kind::F32 if NATIVE.contains(&name) => self.builtin(name),
                         k => self.kinds_own(name, &[], k),
                     }

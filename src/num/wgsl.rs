@@ -21,7 +21,12 @@ struct LibFn {
 
 static LIBRARY: LazyLock<BTreeMap<&'static str, LibFn>> = LazyLock::new(|| {
     let mut fns: BTreeMap<&'static str, LibFn> = BTreeMap::new();
-    for file in [include_str!("../../shaders/lib/math.wgsl"), include_str!("../../shaders/lib/i64.wgsl")] {
+    for file in [
+        include_str!("../../shaders/lib/math.wgsl"),
+        include_str!("../../shaders/lib/int.wgsl"),
+        include_str!("../../shaders/lib/i64.wgsl"),
+        include_str!("../../shaders/lib/f64.wgsl"),
+    ] {
         // a function starts at "fn " in the first column and ends at the first "}" there
         let mut rest = file;
         while let Some(at) = if rest.starts_with("fn ") { Some(0) } else { rest.find("\nfn ").map(|i| i + 1) } {
