@@ -14,6 +14,7 @@ mod factors;
 mod lists;
 mod report;
 mod run;
+mod selfcheck;
 mod table;
 
 use case::Folder;
@@ -65,6 +66,7 @@ fn modes() -> Result<Vec<(&'static str, bool)>, String> {
 }
 
 fn conformance() -> Result<bool, String> {
+    selfcheck::run()?;
     let default = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/conformance/cases");
     let root = PathBuf::from(variable("CONFORMANCE_DIR", default));
     let (devices, modes) = (devices()?, modes()?);
