@@ -11,6 +11,8 @@
 //! # Ok::<(), Error>(())
 //! ```
 
+#![recursion_limit = "256"]
+
 pub mod autograd;
 mod cpu;
 mod device;
