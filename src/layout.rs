@@ -4,7 +4,7 @@ use crate::error::{Result, bail, ensure};
 use crate::shape::{Dims, broadcast, contiguous_strides, expandable, numel, wrap_dim};
 
 /// Sizes, strides and offset of a tensor in its storage, all in elements.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Default)]
+#[derive(Debug, PartialEq, Eq, Hash, Default)]
 pub struct Layout {
     /// Size of each dim.
     pub shape: Dims,
@@ -12,6 +12,13 @@ pub struct Layout {
     pub strides: Dims,
     /// Index of the first element in the storage.
     pub offset: usize,
+}
+
+impl Clone for Layout {
+    fn clone(&self) -> Layout {
+        // a copy of memory; SmallVec's own clone goes element by element
+        Layout { shape: Dims::from_slice(&self.shape), strides: Dims::from_slice(&self.strides), offset: self.offset }
+    }
 }
 
 impl Layout {

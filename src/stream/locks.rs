@@ -17,8 +17,11 @@ impl<'a> LockSet<'a> {
                 None => set.push((s, write)),
             }
         }
-        if set.len() > 1 {
-            set.sort_unstable_by_key(|(s, _)| s.id);
+        match &mut set[..] {
+            [] | [_] => {}
+            [a, b] if a.0.id < b.0.id => {}
+            [a, b] => std::mem::swap(a, b),
+            more => more.sort_unstable_by_key(|(s, _)| s.id),
         }
         for (s, write) in &set {
             // SAFETY: unlocked again by Drop, in the same mode.

@@ -82,12 +82,14 @@ type Srcs = SmallVec<[Src; 3]>;
 
 /// The operands as they are now, each tensor looked at once.
 fn snapshot(ins: &[In]) -> Srcs {
-    ins.iter()
-        .map(|i| match i {
+    let mut srcs = Srcs::new();
+    for i in ins {
+        srcs.push(match i {
             In::T(t) => Src::Tensor(t.arg()),
             In::S(s) => Src::Scalar(*s),
-        })
-        .collect()
+        });
+    }
+    srcs
 }
 
 fn plan(op: &Elementwise, srcs: &[Src]) -> Result<Plan> {
@@ -126,7 +128,7 @@ fn plan(op: &Elementwise, srcs: &[Src]) -> Result<Plan> {
     for src in srcs {
         let Src::Tensor(a) = src else { continue };
         if first {
-            shape = a.layout.shape.clone();
+            shape = Dims::from_slice(&a.layout.shape);
             first = false;
         } else if shape != a.layout.shape {
             shape = broadcast(&shape, &a.layout.shape)?;

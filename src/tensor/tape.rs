@@ -65,7 +65,7 @@ pub struct OutMeta {
 impl OutMeta {
     /// Of a tensor.
     pub fn of(t: &Tensor) -> OutMeta {
-        t.with_body(|b| OutMeta { shape: b.layout.shape.clone(), dtype: b.dtype, device: b.storage.device })
+        t.with_body(|b| OutMeta { shape: Dims::from_slice(&b.layout.shape), dtype: b.dtype, device: b.storage.device })
     }
 }
 
