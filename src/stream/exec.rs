@@ -330,6 +330,14 @@ fn host_bytes(a: &Arg, start: usize, len: usize) -> Option<Vec<u8>> {
     Some(bytes)
 }
 
+/// What a GPU has compiled, launched and allocated so far.
+///
+/// # Errors
+/// If the device is no GPU, or cannot be opened.
+pub fn device_counters(device: Device) -> Result<gpu::Counters> {
+    Ok(device_gpu(device)?.lock().counters())
+}
+
 /// Launches what this thread recorded, waits for the device, and reports the first thing that went wrong.
 pub fn synchronize(device: Device) -> Result<()> {
     flush();

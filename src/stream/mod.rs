@@ -11,7 +11,7 @@ mod small;
 mod storage;
 
 pub use command::{Arg, Cmd, CpuView, Epilogue, Kernel, KernelCmd, Launch, PointCmd, Src};
-pub use exec::{read_bytes, read_bytes_async, synchronize, transfers, upload};
+pub use exec::{device_counters, read_bytes, read_bytes_async, synchronize, transfers, upload};
 pub use locks::LockSet;
 pub use storage::{Buf, Storage, StorageImpl, fill_bytes};
 
