@@ -207,7 +207,9 @@ fn errors_of_backward_are_pytorchs() {
         "element 0 of tensors does not require grad and does not have a grad_fn"
     );
     let wrong = ones([3], ());
-    assert!(message((&x * 2.0).checked().backward_with(Some(&wrong), ())).starts_with("Mismatch in shape: grad_output[0]"));
+    assert!(
+        message((&x * 2.0).checked().backward_with(Some(&wrong), ())).starts_with("Mismatch in shape: grad_output[0]")
+    );
     let unused = leaf(&[1.], Device::Cpu);
     let y = x.select(0, 0) * 2.0;
     assert!(message(autograd::grad(&[&y], &[&unused], &[], ())).contains("appears to not have been used in the graph"));

@@ -1,14 +1,13 @@
-//! New tensors: constants, ranges and random numbers.
+//! New tensors: constants and ranges.
 
-use crate::cpu::memory::HostBuf;
+use super::random::{rand, randn};
 use crate::device::Device;
 use crate::dtype::DType;
 use crate::error::{Result, ensure};
-use crate::rng;
 use crate::scalar::Scalar;
 use crate::shape::Shape;
 use crate::stream::Storage;
-use crate::tensor::{Tensor, TensorOptions, methods, unwrap};
+use crate::tensor::{Tensor, TensorOptions, unwrap};
 
 fn constant(value: Scalar, shape: Shape, options: TensorOptions, default: DType) -> Result<Tensor> {
     let device = options.device.unwrap_or_default();
@@ -124,102 +123,6 @@ pub fn try_arange(start: Scalar, end: Scalar, step: Scalar, options: TensorOptio
         let (a, s) = (start.to_i64(), step.to_i64());
         let v: Vec<i64> = (0..n as i64).map(|i| a + i * s).collect();
         Tensor::from_vec(v, [n], rest)
-    }
-}
-
-/// Seeds the generators of all devices (`torch.manual_seed`): the CPU's numbers are then PyTorch's.
-pub fn manual_seed(seed: u64) {
-    rng::manual_seed(seed);
-}
-
-/// Uniform numbers from [0, 1) (`torch.rand`).
-///
-/// # Panics
-/// If the dtype is no float.
-#[track_caller]
-pub fn rand(shape: impl Into<Shape>, options: impl Into<TensorOptions>) -> Tensor {
-    let t = empty(shape, TensorOptions { requires_grad: false, ..options.into() });
-    t.uniform_(0.0, 1.0)
-}
-
-/// Standard normal numbers (`torch.randn`).
-///
-/// # Panics
-/// If the dtype is no float.
-#[track_caller]
-pub fn randn(shape: impl Into<Shape>, options: impl Into<TensorOptions>) -> Tensor {
-    let t = empty(shape, TensorOptions { requires_grad: false, ..options.into() });
-    t.normal_(0.0, 1.0)
-}
-
-/// Integers from `low` up to, not including, `high` (`torch.randint`), int64 by default.
-///
-/// # Panics
-/// If the range is empty.
-#[track_caller]
-pub fn randint(low: i64, high: i64, shape: impl Into<Shape>, options: impl Into<TensorOptions>) -> Tensor {
-    let (shape, options) = (shape.into(), options.into());
-    let mut v = vec![0i64; shape.numel()];
-    unwrap(rng::default_cpu().lock().randint(&mut v, low, high));
-    unwrap(Tensor::from_vec(v, shape, options))
-}
-
-/// A random order of `0..n` (`torch.randperm`), int64 by default.
-#[track_caller]
-pub fn randperm(n: usize, options: impl Into<TensorOptions>) -> Tensor {
-    let v = rng::default_cpu().lock().randperm(n);
-    unwrap(Tensor::from_vec(v, [n], options))
-}
-
-/// Overwrites a tensor with host values in row-major order.
-fn write_host(t: &Tensor, bytes: HostBuf) -> Result<Tensor> {
-    let host = Tensor::from_storage(Storage::from_host(t.dtype(), bytes), &t.shape(), t.dtype());
-    t.checked().copy_(&host)
-}
-
-fn host_values<T: crate::dtype::Element>(v: Vec<T>) -> HostBuf {
-    HostBuf::from_vec(v)
-}
-
-methods! {
-    /// Overwrites the elements with uniform numbers from [from, to) (`tensor.uniform_`).
-    fn uniform_(&self, from: f64, to: f64) -> Tensor {
-        ensure!(from <= to, Runtime, "uniform_ expects to return a [from, to) range, but found from={from} > to={to}");
-        let n = self.numel();
-        let bytes = match self.dtype() {
-            DType::F32 => {
-                let mut v = vec![0f32; n];
-                rng::default_cpu().lock().uniform_f32(&mut v, from as f32, to as f32);
-                host_values(v)
-            }
-            DType::F64 => {
-                let mut v = vec![0f64; n];
-                rng::default_cpu().lock().uniform_f64(&mut v, from, to);
-                host_values(v)
-            }
-            d => crate::error::bail!(NotImplemented, "\"check_uniform_bounds\" not implemented for '{}'", d.scalar_name()),
-        };
-        write_host(self.0, bytes)
-    }
-
-    /// Overwrites the elements with normal numbers (`tensor.normal_`).
-    fn normal_(&self, mean: f64, std: f64) -> Tensor {
-        ensure!(std >= 0.0, Runtime, "normal expects std >= 0.0, but found std {std}");
-        let n = self.numel();
-        let bytes = match self.dtype() {
-            DType::F32 => {
-                let mut v = vec![0f32; n];
-                rng::default_cpu().lock().normal_f32(&mut v, mean, std);
-                host_values(v)
-            }
-            DType::F64 => {
-                let mut v = vec![0f64; n];
-                rng::default_cpu().lock().normal_f64(&mut v, mean, std);
-                host_values(v)
-            }
-            d => crate::error::bail!(NotImplemented, "\"normal_kernel_cpu\" not implemented for '{}'", d.scalar_name()),
-        };
-        write_host(self.0, bytes)
     }
 }
 

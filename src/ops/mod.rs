@@ -5,11 +5,13 @@ pub mod pointwise;
 mod copy;
 mod create;
 mod operand;
+mod random;
 mod reduce;
 mod views;
 
 pub use copy::To;
 pub use create::*;
+pub use random::*;
 pub use views::IntoSizes;
 
 pub use operand::Operand;

@@ -12,7 +12,7 @@ mod promote;
 mod tape;
 mod view;
 
-pub use apply::{Op, OutSpec, Saves, apply, apply_one};
+pub use apply::{Op, OutSpec, Saves, apply, apply_on, apply_one};
 pub use checked::Checked;
 pub(crate) use checked::{methods, unwrap};
 pub use create::{IntoTensorData, TensorOptions};

@@ -2,6 +2,7 @@
 
 pub mod conv;
 pub mod matmul;
+pub mod random;
 #[cfg(test)]
 mod testing;
 
