@@ -121,6 +121,26 @@ fn merged(dims: impl Iterator<Item = (usize, usize)>) -> Dims {
     list
 }
 
+/// The dims of a fold, with sizes and strides: those that stay and those that go, and how many elements each have.
+struct Plan {
+    kept: Dims,
+    reduced: Dims,
+    outputs: usize,
+    n: usize,
+}
+
+/// Not generic: it would be compiled again for every fold of every type.
+fn plan(shape: &[usize], strides: &[usize], mask: &[bool]) -> Plan {
+    let pairs = || shape.iter().copied().zip(strides.iter().copied()).zip(mask.iter().copied());
+    let kept: SmallVec<[(usize, usize); 8]> = pairs().filter(|p| !p.1).map(|p| p.0).collect();
+    let outputs: usize = kept.iter().map(|d| d.0).product();
+    let mut reduced: Dims = pairs().filter(|p| p.1).map(|p| p.0).collect();
+    let n: usize = reduced.iter().map(|d| d.0).product();
+    // the order within a sum is ours to choose: by stride
+    reduced.sort_by_key(|d| std::cmp::Reverse(d.1));
+    Plan { kept: merged(kept.into_iter()), reduced: merged(reduced.into_iter()), outputs, n }
+}
+
 /// Folds the dims that `mask` names and hands each result to `write(flat position among the kept dims, value)`. `make`
 /// gives the fold of an output position.
 pub fn fold<T: Copy + Send + Sync, F: Fold<T>>(
@@ -129,21 +149,13 @@ pub fn fold<T: Copy + Send + Sync, F: Fold<T>>(
     make: impl Fn(usize) -> F + Sync,
     write: impl Fn(usize, F::Acc) + Sync,
 ) {
-    let pairs = || x.shape.iter().copied().zip(x.strides.iter().copied()).zip(mask.iter().copied());
-    let kept_sizes: SmallVec<[(usize, usize); 8]> = pairs().filter(|p| !p.1).map(|p| p.0).collect();
-    let outputs: usize = kept_sizes.iter().map(|d| d.0).product();
+    let Plan { kept, reduced, outputs, n } = plan(x.shape, x.strides, mask);
     if outputs == 0 {
         return;
     }
-    let mut reduced: Dims = pairs().filter(|p| p.1).map(|p| p.0).collect();
-    let n: usize = reduced.iter().map(|d| d.0).product();
     if n == 0 {
         return (0..outputs).for_each(|o| write(o, make(o).empty()));
     }
-    // the order within a sum is ours to choose: by stride
-    reduced.sort_by_key(|d| std::cmp::Reverse(d.1));
-    let reduced = merged(reduced.into_iter());
-    let kept = merged(kept_sizes.into_iter());
     let p = SendPtr(x.ptr().cast_mut());
     let contiguous_column = kept.last().is_some_and(|d| d.1 == 1) && reduced.last().is_some_and(|d| d.1 != 1);
     if contiguous_column {

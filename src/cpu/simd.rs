@@ -73,7 +73,13 @@ impl<T> SendPtr<T> {
 }
 
 /// Runs `f` over `0..n` in chunks of at most `chunk`, in parallel when there are several.
+#[inline]
 pub fn chunks(n: usize, chunk: usize, f: impl Fn(Range<usize>) + Sync) {
+    // by reference to a trait object: rayon's machinery is compiled once, not for every kernel and dtype
+    chunks_of(n, chunk, &f);
+}
+
+fn chunks_of(n: usize, chunk: usize, f: &(dyn Fn(Range<usize>) + Sync)) {
     let chunk = chunk.max(1);
     match n.div_ceil(chunk) {
         0 => {}
