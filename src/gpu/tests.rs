@@ -99,7 +99,7 @@ fn pool_and_caches_stay_flat() {
     let after = rec.counters();
     assert_eq!(after.dispatches - before.dispatches, 10_000);
     assert_eq!(after.buffers_made, before.buffers_made);
-    assert_eq!(after.pool_bytes, before.pool_bytes);
+    assert!(after.pool_bytes <= before.pool_bytes, "free buffers of other tests may go, none may come");
     assert_eq!(after.bind_groups, before.bind_groups);
     assert_eq!(after.pipelines, before.pipelines);
     let submissions = after.submissions - before.submissions;
