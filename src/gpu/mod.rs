@@ -4,8 +4,8 @@ mod adapter;
 mod body;
 mod buffer;
 mod elements;
-pub mod kernels;
 mod fold;
+pub mod kernels;
 mod params;
 #[cfg(test)]
 mod philox_test;
@@ -14,6 +14,7 @@ pub mod pointwise;
 mod readback;
 mod recorder;
 pub mod reduce;
+mod reduce_wgsl;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]
@@ -23,7 +24,6 @@ mod view;
 pub use adapter::{AdapterInfo, Backend, DeviceType, Features, Gpu, adapters, gpu, init_async};
 pub use buffer::Buffer;
 pub use pipeline::{Access, KernelId, KernelSource};
-pub use pointwise::GpuView;
 pub use readback::Status;
 pub use recorder::{Counters, Recorder};
 pub use view::GpuView;

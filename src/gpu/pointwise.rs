@@ -1,9 +1,6 @@
 //! Fused elementwise kernels: one WGSL kernel for a program, its collapsed rank and how each operand lies.
 
-<<<<<<< HEAD
 use super::GpuView;
-=======
->>>>>>> 5c1ff96 (Fused elementwise kernels and reductions in WGSL)
 use super::adapter::{Features, Gpu};
 use super::body::{self, is_raw};
 use super::buffer::Buffer;
@@ -22,34 +19,6 @@ use std::fmt::Write;
 /// Invocations in a workgroup: one wave on the widest hardware, two on most.
 const GROUP: u32 = 64;
 
-<<<<<<< HEAD
-=======
-/// A strided tensor in a buffer; offset, sizes and strides count elements.
-#[derive(Clone, Copy, Debug)]
-pub struct GpuView<'a> {
-    /// Where it lies.
-    pub buffer: &'a Buffer,
-    /// What its elements are.
-    pub dtype: DType,
-    /// The index of its first element in the buffer.
-    pub offset: usize,
-    /// Size of each dim.
-    pub shape: &'a [usize],
-    /// Elements between neighbours along each dim.
-    pub strides: &'a [usize],
-}
-
-impl GpuView<'_> {
-    /// One past the last element of the buffer that the view touches.
-    fn end(&self) -> usize {
-        if self.shape.contains(&0) {
-            return 0;
-        }
-        self.offset + 1 + self.shape.iter().zip(self.strides).map(|(&n, &s)| (n - 1) * s).sum::<usize>()
-    }
-}
-
->>>>>>> 5c1ff96 (Fused elementwise kernels and reductions in WGSL)
 /// How an operand lies along the innermost dim of the iteration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Class {
@@ -64,11 +33,7 @@ pub(super) enum Class {
 }
 
 impl Class {
-<<<<<<< HEAD
-    fn code(self) -> char {
-=======
     pub fn code(self) -> char {
->>>>>>> 5c1ff96 (Fused elementwise kernels and reductions in WGSL)
         match self {
             Class::Const => 'c',
             Class::Splat => 'b',

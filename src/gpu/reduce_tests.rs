@@ -106,8 +106,9 @@ fn real(i: usize) -> f32 {
     ((i * 37 + i / 7) % 101) as f32 * 0.25 - 7.0
 }
 
+/// Near enough for up to 1000 roundings in f32, in any order.
 fn close(got: f64, want: f64, why: &str) {
-    assert!((got - want).abs() <= 1e-5 * want.abs().max(1.0), "{why}: {got} {want}");
+    assert!((got - want).abs() <= 3e-5 * want.abs().max(1.0), "{why}: {got} {want}");
 }
 
 #[test]
