@@ -15,3 +15,8 @@ pub use random::*;
 pub use views::IntoSizes;
 
 pub use operand::Operand;
+pub use pointwise::{
+    AlphaOptions, Approximate, Bound, DivOptions, EluOptions, GeluOptions, HardtanhOptions, IscloseOptions,
+    LeakyReluOptions, LogitOptions, NanToNumOptions, RoundOptions, RoundingMode, ShrinkOptions, SoftplusOptions,
+    ValueOptions, pow, where_cond,
+};

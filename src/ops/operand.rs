@@ -74,7 +74,8 @@ macro_rules! operators {
             #[track_caller]
             fn $assign_method(&mut self, other: R) { unwrap(self.checked().$inplace(other)); }
         }
-        operators!(@scalars $trait $method: bool, i32, i64, f32, f64);
+        // one integer and one float type, so that `(2.0 * &x).sum()` infers
+        operators!(@scalars $trait $method: bool, i64, f64);
     )*};
     (@scalars $trait:ident $method:ident: $($t:ty),*) => {$(
         impl std::ops::$trait<&Tensor> for $t {

@@ -39,8 +39,12 @@ pub enum Rule {
     Bitwise,
     /// The first operand is a condition; the others meet in their common dtype.
     Where,
+    /// The common dtype of integers; floats and bools are refused.
+    Int,
     /// The common dtype; bools are refused.
     Number,
+    /// The common dtype; a bool among the first two operands is refused.
+    Sub,
     /// The common dtype, which has to be a float.
     FloatOnly,
 }
@@ -103,9 +107,14 @@ fn plan(op: &Elementwise, srcs: &[Src]) -> Result<Plan> {
         Rule::Float if common.is_float() => common,
         Rule::Float => DType::F32,
         Rule::Logical => DType::Bool,
-        Rule::Bitwise => {
+        Rule::Sub => {
+            let bools = ins[..2].iter().filter(|i| result_type(&[**i]) == DType::Bool).count();
+            ensure!(bools == 0, Runtime, "{}", sub_message(bools));
+            common
+        }
+        Rule::Bitwise | Rule::Int => {
             ensure!(
-                !common.is_float(),
+                !common.is_float() && (common != DType::Bool || op.rule == Rule::Bitwise),
                 NotImplemented,
                 "\"{name}_cpu\" not implemented for '{}'",
                 common.scalar_name()
@@ -151,9 +160,16 @@ fn plan(op: &Elementwise, srcs: &[Src]) -> Result<Plan> {
 
 fn bool_message(name: &str) -> String {
     match name {
-        "sub" => "Subtraction, the `-` operator, with two bool tensors is not supported. Use the `^` or `logical_xor()` operator instead.".into(),
         "neg" => "Negation, the `-` operator, on a bool tensor is not supported. If you are trying to invert a mask, use the `~` or `logical_not()` operator instead.".into(),
         _ => format!("\"{name}_cpu\" not implemented for 'Bool'"),
+    }
+}
+
+fn sub_message(bools: usize) -> &'static str {
+    if bools == 2 {
+        "Subtraction, the `-` operator, with two bool tensors is not supported. Use the `^` or `logical_xor()` operator instead."
+    } else {
+        "Subtraction, the `-` operator, with a bool tensor is not supported. If you are trying to invert a mask, use the `~` or `logical_not()` operator instead."
     }
 }
 

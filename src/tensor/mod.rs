@@ -16,7 +16,7 @@ pub use apply::{Op, OutSpec, Saves, apply, apply_on, apply_one};
 pub use checked::Checked;
 pub(crate) use checked::{methods, unwrap};
 pub use create::{IntoTensorData, TensorOptions};
-pub use elementwise::{Elementwise, In, Rule, copy_into, elementwise, elementwise_, to_dtype};
+pub use elementwise::{Elementwise, In, OUTPUT, Rule, copy_into, elementwise, elementwise_, to_dtype};
 pub use flags::{GradModeGuard, enable_grad, is_grad_enabled, no_grad, no_grad_guard};
 pub use inplace::{check_inplace, copy_tracked, fill_tracked, finish_inplace};
 pub use promote::{can_cast, result_type};

@@ -1,14 +1,16 @@
-//! Bitwise and logical ops, which have no gradient.
+//! Bitwise ops of integers and bools, which have no gradient.
 
-use super::{binary_methods, ops, unary_methods};
+use super::{binary_methods, nothing, ops, unary_methods};
 use crate::ops::Operand;
 use crate::tensor::{Tensor, no_grads};
 
 ops! {
-    BITWISE_AND = BITWISE_AND, Bitwise, "NotDifferentiable", |_| 0, |_| Ok(no_grads(2));
-    BITWISE_OR = BITWISE_OR, Bitwise, "NotDifferentiable", |_| 0, |_| Ok(no_grads(2));
-    BITWISE_XOR = BITWISE_XOR, Bitwise, "NotDifferentiable", |_| 0, |_| Ok(no_grads(2));
-    BITWISE_NOT = BITWISE_NOT, Bitwise, "NotDifferentiable", |_| 0, |_| Ok(no_grads(1));
+    BITWISE_AND = BITWISE_AND, Bitwise, "NotDifferentiable", nothing, |_| Ok(no_grads(2));
+    BITWISE_OR = BITWISE_OR, Bitwise, "NotDifferentiable", nothing, |_| Ok(no_grads(2));
+    BITWISE_XOR = BITWISE_XOR, Bitwise, "NotDifferentiable", nothing, |_| Ok(no_grads(2));
+    BITWISE_NOT = BITWISE_NOT, Bitwise, "NotDifferentiable", nothing, |_| Ok(no_grads(1));
+    LEFT_SHIFT = BITWISE_LEFT_SHIFT, Int, "NotDifferentiable", nothing, |_| Ok(no_grads(2));
+    RIGHT_SHIFT = BITWISE_RIGHT_SHIFT, Int, "NotDifferentiable", nothing, |_| Ok(no_grads(2));
 }
 
 binary_methods! {
@@ -18,6 +20,10 @@ binary_methods! {
     bitwise_or bitwise_or_ BITWISE_OR;
     /// Bitwise exclusive or of integers, logical one of bools (`torch.bitwise_xor`).
     bitwise_xor bitwise_xor_ BITWISE_XOR;
+    /// Integers shifted left; 0 for shifts as wide as the dtype (`torch.bitwise_left_shift`).
+    bitwise_left_shift bitwise_left_shift_ LEFT_SHIFT;
+    /// Integers shifted right with their sign (`torch.bitwise_right_shift`).
+    bitwise_right_shift bitwise_right_shift_ RIGHT_SHIFT;
 }
 
 unary_methods! {
