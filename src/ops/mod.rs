@@ -2,16 +2,22 @@
 
 pub mod pointwise;
 
+mod compose;
 mod copy;
 mod create;
+mod indexing;
+mod minmax;
 mod operand;
 mod random;
 mod reduce;
+mod stats;
 mod views;
 
 pub use copy::To;
 pub use create::*;
 pub use random::*;
+pub use reduce::ReduceOptions;
+pub use stats::VarOptions;
 pub use views::IntoSizes;
 
 pub use operand::Operand;

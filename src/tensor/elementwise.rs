@@ -108,7 +108,7 @@ fn plan(op: &Elementwise, srcs: &[Src]) -> Result<Plan> {
         Rule::Float => DType::F32,
         Rule::Logical => DType::Bool,
         Rule::Sub => {
-            let bools = ins[..2].iter().filter(|i| result_type(&[**i]) == DType::Bool).count();
+            let bools = srcs[..2].iter().filter(|s| common_dtype(std::slice::from_ref(s)) == DType::Bool).count();
             ensure!(bools == 0, Runtime, "{}", sub_message(bools));
             common
         }

@@ -21,8 +21,8 @@ pub use flags::{GradModeGuard, enable_grad, is_grad_enabled, no_grad, no_grad_gu
 pub use inplace::{check_inplace, copy_tracked, fill_tracked, finish_inplace};
 pub use promote::{can_cast, result_type};
 pub use tape::{
-    Backward, Ctx, Edge, Func, Grads, Hook, Node, OutMeta, Saved, grad_enabled, next_sequence, no_grads, one_grad,
-    set_grad_enabled,
+    Backward, Ctx, Edge, Func, Grads, Hook, Node, OutMeta, Saved, SavedSet, grad_enabled, next_sequence, no_grads,
+    one_grad, set_grad_enabled,
 };
 pub use view::{Creation, ViewInfo, ViewOp, alias, view, view_with_creation};
 

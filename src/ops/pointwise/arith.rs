@@ -1,6 +1,8 @@
 //! Arithmetic: sums, products, quotients and remainders.
 
-use super::{binary_methods, grads, input, inputs, nothing, op_methods, ops, options, tensor_methods, unary_methods, zeros};
+use super::{
+    binary_methods, grads, input, inputs, nothing, op_methods, ops, options, tensor_methods, unary_methods, zeros,
+};
 use crate::device::Device;
 use crate::dtype::{Category, DType};
 use crate::error::{Result, bail, ensure};

@@ -1,7 +1,10 @@
 //! Elementary and special functions of floats; integers and bools become floats.
 
 use super::backward::*;
-use super::{grads, input, inputs, nothing, op_methods, ops, options, output, tensor_methods, unary_methods, where_cond, with_grad};
+use super::{
+    grads, input, inputs, nothing, op_methods, ops, options, output, tensor_methods, unary_methods, where_cond,
+    with_grad,
+};
 use crate::dtype::DType;
 use crate::error::{Result, ensure};
 use crate::ops::Operand;

@@ -15,7 +15,9 @@ mod power;
 mod round;
 mod special;
 
-pub use activation::{Approximate, EluOptions, GeluOptions, HardtanhOptions, LeakyReluOptions, ShrinkOptions, SoftplusOptions};
+pub use activation::{
+    Approximate, EluOptions, GeluOptions, HardtanhOptions, LeakyReluOptions, ShrinkOptions, SoftplusOptions,
+};
 pub use arith::{AlphaOptions, DivOptions, RoundingMode, ValueOptions};
 pub use clamp::Bound;
 pub use compare::{IscloseOptions, where_cond};

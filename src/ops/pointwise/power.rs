@@ -74,12 +74,9 @@ ops! {
 fn one_less(e: &Operand) -> Result<Tensor> {
     match e {
         Operand::Tensor(e) => e.checked().sub(1),
-        Operand::Scalar(s) => Ok(Tensor::constant(
-            Scalar::Float(s.to_f64() - 1.0),
-            &[],
-            DType::F64,
-            crate::device::Device::Cpu,
-        )),
+        Operand::Scalar(s) => {
+            Ok(Tensor::constant(Scalar::Float(s.to_f64() - 1.0), &[], DType::F64, crate::device::Device::Cpu))
+        }
     }
 }
 
