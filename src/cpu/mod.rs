@@ -10,4 +10,5 @@ pub mod pointwise;
 pub mod pool;
 pub mod reduce;
 pub mod simd;
+pub mod softmax;
 pub mod view;

@@ -1,0 +1,480 @@
+//! softmax and log_softmax along any dim, with their gradients. A row is read for its maximum, once more for exponentials
+//! and their sum, and scaled while it is in the cache; half floats are computed in f32.
+
+use crate::cpu::number::Number;
+use crate::cpu::simd::{SendPtr, Walk, chunks, grain, twins};
+use crate::cpu::view::{View, ViewMut, is_contiguous};
+
+/// Values side by side.
+const LANES: usize = 32;
+/// Columns side by side where the dim is not the contiguous one.
+const WIDTH: usize = 128;
+
+/// f32 and f64, with an exponential that loops of it vectorise.
+pub trait VecFloat: Number<Acc = Self> {
+    /// `e^self` within 1 ulp; NaN stays, large arguments overflow to infinity, small ones underflow through subnormals.
+    fn vec_exp(self, fma: bool) -> Self;
+    /// Natural logarithm.
+    fn ln(self) -> Self;
+}
+
+macro_rules! vec_exp {
+    ($t:ident $bits:ident $mantissa:literal $bias:literal $magic:literal $low:literal $high:literal $hi:literal $lo:literal [$($c:literal)*]) => {
+        impl VecFloat for $t {
+            #[inline(always)]
+            fn vec_exp(self, fma: bool) -> $t {
+                let madd = |a: $t, b: $t, c: $t| if fma { a.mul_add(b, c) } else { a * b + c };
+                let x = if self < $low { $low } else { self };
+                let x = if x > $high { $high } else { x };
+                // x = n ln 2 + r; adding the magic number leaves n in the low bits of the sum
+                let t = madd(x, std::$t::consts::LOG2_E, $magic);
+                let n = t - $magic;
+                let r = madd(n, -$lo, madd(n, -$hi, x));
+                let mut p: $t = 0.0;
+                $(p = madd(p, r, 1.0 / $c);)*
+                let i = t.to_bits().wrapping_sub(($magic as $t).to_bits()) as $bits;
+                // two factors, since 2^n itself may be out of range where the result is not
+                let (a, b) = (i >> 1, i - (i >> 1));
+                let scale = |k: $bits| $t::from_bits(((k + $bias) << $mantissa) as _);
+                let e = p * scale(a) * scale(b);
+                if self.is_nan() { self } else { e }
+            }
+            #[inline(always)]
+            fn ln(self) -> $t {
+                $t::ln(self)
+            }
+        }
+    };
+}
+// inverse factorials, the last one first: to r^7 for f32 and r^13 for f64 the rest is below half an ulp
+vec_exp!(f32 i32 23 127 12582912.0 -104.0 89.0 0.693359375 -2.121_944_4e-4 [5040.0 720.0 120.0 24.0 6.0 2.0 1.0 1.0]);
+vec_exp!(f64 i64 52 1023 6755399441055744.0 -746.0 710.0 6.931_471_803_691_238e-1 1.908_214_929_270_587_7e-10
+    [6227020800.0 479001600.0 39916800.0 3628800.0 362880.0 40320.0 5040.0 720.0 120.0 24.0 6.0 2.0 1.0 1.0]);
+
+#[inline(always)]
+fn greater<A: Number>(a: A, x: A) -> A {
+    if (x > a) | x.is_nan() { x } else { a }
+}
+
+/// `exp(x - max) / sum` along `dim`, or its logarithm. A row of minus infinities gives NaN, as in PyTorch.
+pub fn softmax<T: Number>(out: ViewMut<T>, x: View<T>, dim: usize, log: bool)
+where
+    T::Acc: VecFloat,
+{
+    let rows = |to: &mut [T::Acc], from: &[SendPtr<T::Acc>; 2], n: usize| {
+        forward_row::<T::Acc>(SendPtr(to.as_mut_ptr()), from[0], n, log);
+    };
+    along(
+        out,
+        [x, x],
+        dim,
+        rows,
+        |to, from, row, n, len| forward_columns(to, from[0], row[0], n, len, log),
+        |to, from, n| forward_row_of::<T>(to, from[0], n, log),
+    );
+}
+
+/// The gradient of [`softmax`]'s input from the output `y` and its gradient.
+pub fn softmax_grad<T: Number>(gx: ViewMut<T>, grad: View<T>, y: View<T>, dim: usize, log: bool)
+where
+    T::Acc: VecFloat,
+{
+    let rows = |to: &mut [T::Acc], from: &[SendPtr<T::Acc>; 2], n: usize| {
+        backward_row::<T::Acc>(SendPtr(to.as_mut_ptr()), from[0], from[1], n, log);
+    };
+    along(
+        gx,
+        [grad, y],
+        dim,
+        rows,
+        |to, from, row, n, len| backward_columns(to, from[0], from[1], row, n, len, log),
+        |to, from, n| backward_row_of::<T>(to, from[0], from[1], n, log),
+    );
+}
+
+/// Runs rows along `dim`: in place where they are contiguous, in blocks of columns where those are, else through copies.
+fn along<T: Number>(
+    out: ViewMut<T>,
+    from: [View<T>; 2],
+    dim: usize,
+    scratch_row: impl Fn(&mut [T::Acc], &[SendPtr<T::Acc>; 2], usize) + Sync,
+    columns: impl Fn(SendPtr<T>, [SendPtr<T>; 2], [usize; 2], usize, usize) + Sync,
+    row: impl Fn(SendPtr<T>, [SendPtr<T>; 2], usize) + Sync,
+) {
+    if out.numel() == 0 {
+        return;
+    }
+    // a 0-dim tensor is one row of one
+    let (shape, dim) = (out.shape, dim);
+    let n = shape.get(dim).copied().unwrap_or(1);
+    let step = |s: &[usize]| s.get(dim).copied().unwrap_or(1);
+    let steps = [step(out.strides), step(from[0].strides), step(from[1].strides)];
+    let ptr = SendPtr(out.ptr());
+    let src = from.map(|v| SendPtr(v.ptr().cast_mut()));
+    let tail = |s: &[usize]| is_contiguous(&shape[(dim + 1).min(shape.len())..], &s[(dim + 1).min(s.len())..]);
+    let inner: usize = shape.iter().skip(dim + 1).product();
+    let cost = 8 * n;
+    if inner > 1 && tail(out.strides) && tail(from[0].strides) && tail(from[1].strides) {
+        let lead = &shape[..dim];
+        let strides = [&out.strides[..dim], &from[0].strides[..dim], &from[1].strides[..dim]];
+        let blocks = inner.div_ceil(WIDTH);
+        // `columns` walks all three with the output's row step where that is the common one
+        let same = steps[1] == steps[0] && steps[2] == steps[0];
+        if same {
+            let outer: usize = lead.iter().product();
+            return chunks(outer * blocks, grain(cost * WIDTH.min(inner)), |r| {
+                for unit in r {
+                    let at = Walk::new(lead, strides, unit / blocks).at;
+                    let c = unit % blocks * WIDTH;
+                    let from = [src[0].add(at[1] + c), src[1].add(at[2] + c)];
+                    columns(ptr.add(at[0] + c), from, [steps[0], steps[0]], n, (inner - c).min(WIDTH));
+                }
+            });
+        }
+    }
+    let drop = |s: &[usize]| -> Vec<usize> { s.iter().enumerate().filter(|d| d.0 != dim).map(|d| *d.1).collect() };
+    let (kept, so, s0, s1) = (drop(shape), drop(out.strides), drop(from[0].strides), drop(from[1].strides));
+    let rows: usize = kept.iter().product();
+    chunks(rows, grain(cost), |r| {
+        let mut walk = Walk::new(&kept, [&so, &s0, &s1], r.start);
+        let mut copies = if steps == [1, 1, 1] { Vec::new() } else { vec![T::Acc::ZERO; 3 * n] };
+        for _ in r {
+            let [o, a, b] = walk.at;
+            if steps == [1, 1, 1] {
+                row(ptr.add(o), [src[0].add(a), src[1].add(b)], n);
+            } else {
+                let (to, rest) = copies.split_at_mut(n);
+                let (x, y) = rest.split_at_mut(n);
+                for i in 0..n {
+                    // SAFETY: i < n, and the walk stays in the views.
+                    unsafe {
+                        x[i] = (*src[0].get().add(a + i * steps[1])).acc();
+                        y[i] = (*src[1].get().add(b + i * steps[2])).acc();
+                    }
+                }
+                scratch_row(to, &[SendPtr(x.as_mut_ptr()), SendPtr(y.as_mut_ptr())], n);
+                for (i, &v) in to.iter().enumerate() {
+                    // SAFETY: as above.
+                    unsafe { ptr.get().add(o + i * steps[0]).write(T::from_acc(v)) };
+                }
+            }
+            walk.step();
+        }
+    });
+}
+
+/// Calls the body for blocks of `LANES` positions, then for the rest; `$len` is a constant in the first.
+macro_rules! blocks {
+    ($n:expr, |$i:ident, $len:ident| $body:expr) => {
+        let mut $i = 0;
+        while $i + LANES <= $n {
+            let $len = LANES;
+            $body;
+            $i += LANES;
+        }
+        if $i < $n {
+            let $len = $n - $i;
+            $body;
+        }
+    };
+}
+
+#[inline(always)]
+fn fold_lanes<A: Number>(lanes: [A; LANES], f: impl Fn(A, A) -> A) -> A {
+    let mut lanes = lanes;
+    let mut width = LANES;
+    while width > 1 {
+        width /= 2;
+        for l in 0..width {
+            lanes[l] = f(lanes[l], lanes[l + width]);
+        }
+    }
+    lanes[0]
+}
+
+fn forward_row<A: VecFloat>(out: SendPtr<A>, x: SendPtr<A>, n: usize, log: bool) {
+    forward_row_of::<A>(out, x, n, log);
+}
+
+fn backward_row<A: VecFloat>(out: SendPtr<A>, grad: SendPtr<A>, y: SendPtr<A>, n: usize, log: bool) {
+    backward_row_of::<A>(out, grad, y, n, log);
+}
+
+twins!(
+    fn forward_row_of[T: Number<Acc: VecFloat>][T](out: SendPtr<T>, x: SendPtr<T>, n: usize, log: bool; fma) {
+        let (out, x) = (out.get(), x.get().cast_const());
+        // SAFETY: both rows hold n elements.
+        unsafe {
+            let mut lanes = [T::Acc::LEAST; LANES];
+            blocks!(n, |i, len| for l in 0..len {
+                lanes[l] = greater(lanes[l], (*x.add(i + l)).acc());
+            });
+            let max = fold_lanes(lanes, greater);
+            let mut lanes = [T::Acc::ZERO; LANES];
+            if log {
+                blocks!(n, |i, len| for l in 0..len {
+                    lanes[l] = lanes[l].add((*x.add(i + l)).acc().sub(max).vec_exp(fma));
+                });
+                let rest = fold_lanes(lanes, T::Acc::add).ln();
+                blocks!(n, |i, len| for l in 0..len {
+                    out.add(i + l).write(T::from_acc((*x.add(i + l)).acc().sub(max).sub(rest)));
+                });
+            } else if size_of::<T>() == size_of::<T::Acc>() {
+                // the output holds the exponentials meanwhile
+                blocks!(n, |i, len| for l in 0..len {
+                    let e = (*x.add(i + l)).acc().sub(max).vec_exp(fma);
+                    out.add(i + l).write(T::from_acc(e));
+                    lanes[l] = lanes[l].add(e);
+                });
+                let scale = T::Acc::ONE.div(fold_lanes(lanes, T::Acc::add));
+                blocks!(n, |i, len| for l in 0..len {
+                    let e = out.add(i + l);
+                    *e = T::from_acc((*e).acc().mul(scale));
+                });
+            } else {
+                blocks!(n, |i, len| for l in 0..len {
+                    lanes[l] = lanes[l].add((*x.add(i + l)).acc().sub(max).vec_exp(fma));
+                });
+                let scale = T::Acc::ONE.div(fold_lanes(lanes, T::Acc::add));
+                blocks!(n, |i, len| for l in 0..len {
+                    out.add(i + l).write(T::from_acc((*x.add(i + l)).acc().sub(max).vec_exp(fma).mul(scale)));
+                });
+            }
+        }
+    }
+);
+
+twins!(
+    fn backward_row_of[T: Number<Acc: VecFloat>][T](
+        out: SendPtr<T>, grad: SendPtr<T>, y: SendPtr<T>, n: usize, log: bool; fma
+    ) {
+        let (out, grad, y) = (out.get(), grad.get().cast_const(), y.get().cast_const());
+        // SAFETY: all rows hold n elements.
+        unsafe {
+            let mut lanes = [T::Acc::ZERO; LANES];
+            blocks!(n, |i, len| for l in 0..len {
+                let g = (*grad.add(i + l)).acc();
+                lanes[l] = lanes[l].add(if log { g } else { g.mul((*y.add(i + l)).acc()) });
+            });
+            let sum = fold_lanes(lanes, T::Acc::add);
+            blocks!(n, |i, len| for l in 0..len {
+                let (g, v) = ((*grad.add(i + l)).acc(), (*y.add(i + l)).acc());
+                let r = if log { g.sub(v.vec_exp(fma).mul(sum)) } else { v.mul(g.sub(sum)) };
+                out.add(i + l).write(T::from_acc(r));
+            });
+        }
+    }
+);
+
+twins!(
+    /// `len` columns at once; rows are `step` apart in input and output.
+    fn forward_columns[T: Number<Acc: VecFloat>][T](
+        out: SendPtr<T>, x: SendPtr<T>, step: usize, n: usize, len: usize, log: bool; fma
+    ) {
+        let (out, x) = (out.get(), x.get().cast_const());
+        let (mut max, mut sum) = ([T::Acc::LEAST; WIDTH], [T::Acc::ZERO; WIDTH]);
+        let (max, sum) = (&mut max[..len], &mut sum[..len]);
+        // SAFETY: n rows of len columns.
+        unsafe {
+            for k in 0..n {
+                for (c, max) in max.iter_mut().enumerate() {
+                    *max = greater(*max, (*x.add(k * step + c)).acc());
+                }
+            }
+            for k in 0..n {
+                for (c, (sum, max)) in sum.iter_mut().zip(max.iter()).enumerate() {
+                    *sum = sum.add((*x.add(k * step + c)).acc().sub(*max).vec_exp(fma));
+                }
+            }
+            for s in sum.iter_mut() {
+                *s = if log { s.ln() } else { T::Acc::ONE.div(*s) };
+            }
+            for k in 0..n {
+                for (c, (sum, max)) in sum.iter().zip(max.iter()).enumerate() {
+                    let v = (*x.add(k * step + c)).acc().sub(*max);
+                    let v = if log { v.sub(*sum) } else { v.vec_exp(fma).mul(*sum) };
+                    out.add(k * step + c).write(T::from_acc(v));
+                }
+            }
+        }
+    }
+);
+
+twins!(
+    fn backward_columns[T: Number<Acc: VecFloat>][T](
+        out: SendPtr<T>, grad: SendPtr<T>, y: SendPtr<T>, step: [usize; 2], n: usize, len: usize, log: bool; fma
+    ) {
+        let (out, grad, y, step) = (out.get(), grad.get().cast_const(), y.get().cast_const(), step[0]);
+        let mut sum = [T::Acc::ZERO; WIDTH];
+        let sum = &mut sum[..len];
+        // SAFETY: n rows of len columns.
+        unsafe {
+            for k in 0..n {
+                for (c, sum) in sum.iter_mut().enumerate() {
+                    let g = (*grad.add(k * step + c)).acc();
+                    *sum = sum.add(if log { g } else { g.mul((*y.add(k * step + c)).acc()) });
+                }
+            }
+            for k in 0..n {
+                for (c, sum) in sum.iter().enumerate() {
+                    let (g, v) = ((*grad.add(k * step + c)).acc(), (*y.add(k * step + c)).acc());
+                    let r = if log { g.sub(v.vec_exp(fma).mul(*sum)) } else { v.mul(g.sub(*sum)) };
+                    out.add(k * step + c).write(T::from_acc(r));
+                }
+            }
+        }
+    }
+);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use half::{bf16, f16};
+
+    fn noise(n: usize, seed: u64) -> Vec<f64> {
+        let mut x = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+        (0..n)
+            .map(|_| {
+                x ^= x << 13;
+                x ^= x >> 7;
+                x ^= x << 17;
+                ((x >> 40) as f64 / (1u64 << 24) as f64 - 0.5) * 12.0
+            })
+            .collect()
+    }
+
+    #[test]
+    fn exp_is_within_an_ulp_and_right_at_the_edges() {
+        let mut worst: f64 = 0.0;
+        for i in -104_000..89_000 {
+            let x = i as f32 / 1000.0;
+            let (got, want) = (f64::from(x.vec_exp(true)), f64::from(x).exp());
+            if want < f64::from(f32::MAX) {
+                let ulp = f64::from(f32::EPSILON) * want.max(f64::from(f32::MIN_POSITIVE)) / 2.0;
+                worst = worst.max((got - want).abs() / ulp / 2.0);
+            }
+        }
+        assert!(worst <= 1.0, "{worst} ulp");
+        let mut worst: f64 = 0.0;
+        for i in -708_000..709_000 {
+            let x = f64::from(i) / 1000.0;
+            worst = worst.max((x.vec_exp(true) / x.exp() - 1.0).abs() / f64::EPSILON);
+        }
+        assert!(worst <= 1.5, "{worst} ulp");
+        for fma in [false, true] {
+            assert_eq!(
+                [f32::NEG_INFINITY, -200.0, 0.0, 100.0, f32::INFINITY].map(|x| x.vec_exp(fma)),
+                [0.0, 0.0, 1.0, f32::INFINITY, f32::INFINITY]
+            );
+            assert_eq!([f64::NEG_INFINITY, -800.0, 0.0, 800.0].map(|x| x.vec_exp(fma)), [0.0, 0.0, 1.0, f64::INFINITY]);
+            assert!(f32::NAN.vec_exp(fma).is_nan() && f64::NAN.vec_exp(fma).is_nan());
+        }
+    }
+
+    fn check<T: Number>(shape: [usize; 3], st: [usize; 3], rel: f64)
+    where
+        T::Acc: VecFloat,
+    {
+        let n: usize = shape.iter().product();
+        let make = |seed| noise(n, seed).into_iter().map(T::from_f64).collect::<Vec<T>>();
+        let (x, g) = (make(1), make(2));
+        let so = [shape[1] * shape[2], shape[2], 1];
+        for dim in 0..3 {
+            for log in [false, true] {
+                let (mut y, mut gx) = (vec![T::ZERO; n], vec![T::ONE; n]);
+                softmax(ViewMut::from_slice(&mut y, &shape, &so), View::from_slice(&x, &shape, &st), dim, log);
+                let (vg, vy) = (View::from_slice(&g, &shape, &st), View::from_slice(&y, &shape, &so));
+                softmax_grad(ViewMut::from_slice(&mut gx, &shape, &so), vg, vy, dim, log);
+                for i in 0..n {
+                    let index = [i / so[0], i / so[1] % shape[1], i % shape[2]];
+                    let at = |s: [usize; 3], k: usize| {
+                        (0..3).map(|d| s[d] * if d == dim { k } else { index[d] }).sum::<usize>()
+                    };
+                    let line =
+                        |v: &[T], s: [usize; 3]| (0..shape[dim]).map(|k| v[at(s, k)].to_f64()).collect::<Vec<f64>>();
+                    let (row, grads) = (line(&x, st), line(&g, st));
+                    let total: f64 = row.iter().map(|v| v.exp()).sum();
+                    let p: Vec<f64> = row.iter().map(|v| v.exp() / total).collect();
+                    let k = index[dim];
+                    let want = if log { p[k].ln() } else { p[k] };
+                    assert!((y[i].to_f64() - want).abs() <= rel * (1.0 + want.abs()), "{} for {want}", y[i].to_f64());
+                    // the gradient of the y that was stored
+                    let ys = line(&y, so);
+                    let want = if log {
+                        grads[k] - ys[k].exp() * grads.iter().sum::<f64>()
+                    } else {
+                        ys[k] * (grads[k] - grads.iter().zip(&ys).map(|(g, p)| g * p).sum::<f64>())
+                    };
+                    assert!(
+                        (gx[i].to_f64() - want).abs() <= 20.0 * rel * (1.0 + want.abs()),
+                        "{} for {want}",
+                        gx[i].to_f64()
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn every_dim_and_layout_agrees_with_loops() {
+        for shape in [[2, 3, 5], [1, 70, 33], [3, 1, 140], [4, 65, 1]] {
+            for st in [
+                [shape[1] * shape[2], shape[2], 1],
+                [1, shape[0], shape[0] * shape[1]],
+                [shape[2], shape[0] * shape[2], 1],
+            ] {
+                check::<f64>(shape, st, 1e-14);
+                check::<f32>(shape, st, 2e-6);
+                check::<f16>(shape, st, 1e-3);
+                check::<bf16>(shape, st, 8e-3);
+            }
+        }
+    }
+
+    #[test]
+    fn infinities_and_empties() {
+        let inf = f32::INFINITY;
+        for n in [3usize, 50] {
+            let row = |x: Vec<f32>, log| {
+                let mut y = vec![7f32; n];
+                softmax(ViewMut::from_slice(&mut y, &[n], &[1]), View::from_slice(&x, &[n], &[1]), 0, log);
+                y
+            };
+            assert!(row(vec![-inf; n], false).iter().all(|v| v.is_nan()));
+            assert!(row(vec![-inf; n], true).iter().all(|v| v.is_nan()));
+            let mut one = vec![-inf; n];
+            one[1] = 3.0;
+            assert_eq!(row(one.clone(), false)[..3], [0.0, 1.0, 0.0]);
+            assert_eq!(row(one, true)[..3], [-inf, 0.0, -inf]);
+            let mut nan = vec![0.0; n];
+            nan[2] = f32::NAN;
+            assert!(row(nan, false).iter().all(|v| v.is_nan()));
+        }
+        let mut none: [f32; 0] = [];
+        softmax(ViewMut::from_slice(&mut none, &[0, 3], &[3, 1]), View::from_slice(&[], &[0, 3], &[3, 1]), 1, false);
+        let mut scalar = [5f32];
+        softmax(ViewMut::from_slice(&mut scalar, &[], &[]), View::from_slice(&[2.0], &[], &[]), 0, false);
+        assert_eq!(scalar, [1.0]);
+    }
+
+    #[test]
+    #[ignore = "prints times"]
+    fn bench_softmax() {
+        let x: Vec<f32> = noise(4 << 20, 1).into_iter().map(|v| v as f32).collect();
+        let (mut y, mut gx) = (x.clone(), x.clone());
+        for (dim, log) in [(1, false), (1, true), (0, false)] {
+            let (shape, st) = ([4096, 1024], [1024, 1]);
+            let (mut f, mut b) = (f64::MAX, f64::MAX);
+            for _ in 0..50 {
+                let t = std::time::Instant::now();
+                softmax(ViewMut::from_slice(&mut y, &shape, &st), View::from_slice(&x, &shape, &st), dim, log);
+                f = f.min(t.elapsed().as_secs_f64());
+                let t = std::time::Instant::now();
+                let (g, v) = (View::from_slice(&x, &shape, &st), View::from_slice(&y, &shape, &st));
+                softmax_grad(ViewMut::from_slice(&mut gx, &shape, &st), g, v, dim, log);
+                b = b.min(t.elapsed().as_secs_f64());
+            }
+            println!("softmax 4096x1024 dim {dim} log {log}: forward {:.3} ms, gradient {:.3} ms", f * 1e3, b * 1e3);
+        }
+    }
+}
