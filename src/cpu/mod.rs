@@ -1,8 +1,12 @@
 //! CPU kernels over raw strided views, split by rayon. No tensors here, and nothing of the GPU.
 
 pub mod conv;
+pub mod copy;
 pub mod fold;
+pub mod index;
 pub mod lanes;
+pub mod loss;
+pub mod mask;
 pub mod matmul;
 pub mod memory;
 pub mod number;
