@@ -1,8 +1,13 @@
 //! The kernels that are more than elementwise: each file declares what varies, and its WGSL lies in `shaders/`.
 
 pub mod conv;
+pub mod index;
+pub mod loss;
 pub mod matmul;
+pub mod optim;
+pub mod pool;
 pub mod random;
+pub mod softmax;
 #[cfg(test)]
 mod testing;
 

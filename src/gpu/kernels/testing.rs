@@ -67,6 +67,12 @@ impl Host<f32> {
     }
 }
 
+impl Host<i64> {
+    pub fn i64(&self) -> GpuView<'_> {
+        self.typed(DType::I64)
+    }
+}
+
 impl<T> Host<T> {
     fn typed(&self, dtype: DType) -> GpuView<'_> {
         GpuView { buffer: &self.buffer, dtype, offset: self.offset, shape: &self.shape, strides: &self.strides }

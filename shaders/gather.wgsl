@@ -1,0 +1,51 @@
+// out[p] = x[p with the index at p in place of one coordinate]: any strides of x, out and index row-major.
+
+struct Params {
+    n: u32,
+    dims: u32,
+    // how many indices are in range, the stride of x along the dim, and the dim
+    size: u32,
+    stride: u32,
+    dim: u32,
+    command: u32,
+    x: u32,
+    index: u32,
+    out: u32,
+    pad0: u32,
+    pad1: u32,
+    pad2: u32,
+    // of the index, slowest first: sizes, and x's strides
+    sizes: array<vec4<u32>, 2>,
+    strides: array<vec4<u32>, 2>,
+}
+
+@group(0) @binding(0) var<uniform> P: Params;
+@group(0) @binding(1) var<storage, read> X: array<f32>;
+@group(0) @binding(2) var<storage, read> INDEX: array<vec2<u32>>;
+@group(0) @binding(3) var<storage, read_write> OUT: array<f32>;
+@group(0) @binding(4) var<storage, read_write> STATUS: array<atomic<u32>>;
+
+@compute @workgroup_size(64)
+fn main(
+    @builtin(workgroup_id) wg: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) t: u32,
+) {
+    let i = (wg.x + wg.y * groups.x) * 64u + t;
+    if i >= P.n { return; }
+    let c = INDEX[P.index + i];
+    if c.y != 0u || c.x >= P.size {
+        report(P.command, c);
+        OUT[P.out + i] = 0.0;
+        return;
+    }
+    var at = P.x + c.x * P.stride;
+    var rest = i;
+    for (var d = P.dims; d > 0u; d--) {
+        let size = P.sizes[(d - 1u) / 4u][(d - 1u) % 4u];
+        let place = rest % size;
+        rest /= size;
+        if d - 1u != P.dim { at += place * P.strides[(d - 1u) / 4u][(d - 1u) % 4u]; }
+    }
+    OUT[P.out + i] = X[at];
+}

@@ -1,0 +1,207 @@
+//! Picking by index and adding by index: gather, index_select (and embedding), scatter_add, index_add.
+//!
+//! NOTE [Sums by index]: additions to one place keep the index's order: of the places that hold one number the first sums them
+//! all, and no other writes. So a run gives the same bits every time, with no float atomics.
+//!
+//! An index out of range is reported through the status words under the caller's command number: reads then give 0, and
+//! writes do not happen.
+
+use super::{need_dense, need_f32, source, word};
+use crate::DType;
+use crate::error::{Result, bail, ensure};
+use crate::gpu::{GpuView, Recorder};
+
+const STATUS: &str = include_str!("../../../shaders/lib/status.wgsl");
+const GATHER: &str = include_str!("../../../shaders/gather.wgsl");
+const SCATTER_ADD: &str = include_str!("../../../shaders/scatter_add.wgsl");
+const SELECT: &str = include_str!("../../../shaders/index_select.wgsl");
+const CHAIN: &str = include_str!("../../../shaders/index_chain.wgsl");
+const ADD: &str = include_str!("../../../shaders/index_add.wgsl");
+
+/// Most dims that a kernel takes.
+const DIMS: usize = 8;
+
+fn need_index(op: &str, index: &GpuView) -> Result<()> {
+    ensure!(index.dtype == DType::I64, NotImplemented, "{op}: the GPU kernel takes int64 indices");
+    need_dense(op, &[index])
+}
+
+/// Up to eight sizes or strides as parameters.
+fn eight(n: &[usize]) -> Result<[u32; DIMS]> {
+    let mut out = [0; DIMS];
+    for (o, &n) in out.iter_mut().zip(n) {
+        *o = word(n)?;
+    }
+    Ok(out)
+}
+
+/// `out[p] = x[p with index[p] as coordinate dim]`, over the index's shape.
+pub fn gather(rec: &mut Recorder, x: &GpuView, dim: usize, index: &GpuView, out: &GpuView, command: u32) -> Result<()> {
+    need_f32("gather", &[x, out])?;
+    need_index("gather", index)?;
+    need_dense("gather", &[out])?;
+    let nd = index.shape.len();
+    let fits = nd == x.shape.len()
+        && out.shape == index.shape
+        && (dim < nd || nd == 0)
+        && (0..nd).all(|d| d == dim || index.shape[d] <= x.shape[d]);
+    ensure!(fits, Runtime, "gather kernel: {:?} by {:?} along {dim} into {:?}", x.shape, index.shape, out.shape);
+    ensure!(nd <= DIMS, NotImplemented, "gather: the GPU kernel takes at most {DIMS} dims");
+    let n = index.numel();
+    if n == 0 {
+        return Ok(());
+    }
+    let k = rec.kernel("gather", || Ok(source("gather", &[STATUS, GATHER], 2, 2, 28)))?;
+    let mut params = vec![word(n)?, word(nd)?];
+    params.extend([word(x.shape.get(dim).copied().unwrap_or(1))?, word(x.strides.get(dim).copied().unwrap_or(0))?]);
+    params.extend([word(dim)?, command, word(x.offset)?, word(index.offset)?, word(out.offset)?, 0, 0, 0]);
+    params.extend(eight(index.shape)?);
+    params.extend(eight(x.strides)?);
+    let status = rec.status().clone();
+    rec.dispatch(k, &[x.buffer, index.buffer, out.buffer, &status], &params, n.div_ceil(64) as u32)
+}
+
+/// `out[p with index[p] as coordinate dim] += source[p]`, over the index's shape (which may be smaller than the source's).
+/// See NOTE [Sums by index].
+pub fn scatter_add(
+    rec: &mut Recorder,
+    out: &GpuView,
+    dim: usize,
+    index: &GpuView,
+    src: &GpuView,
+    command: u32,
+) -> Result<()> {
+    need_f32("scatter_add", &[src, out])?;
+    need_index("scatter_add", index)?;
+    let nd = index.shape.len();
+    let fits = nd == out.shape.len()
+        && nd == src.shape.len()
+        && (dim < nd || nd == 0)
+        && (0..nd).all(|d| index.shape[d] <= src.shape[d] && (d == dim || index.shape[d] <= out.shape[d]));
+    ensure!(fits, Runtime, "scatter_add kernel: {:?} by {:?} along {dim} into {:?}", src.shape, index.shape, out.shape);
+    ensure!(nd <= DIMS, NotImplemented, "scatter_add: the GPU kernel takes at most {DIMS} dims");
+    let n = index.numel();
+    if n == 0 {
+        return Ok(());
+    }
+    let k = rec.kernel("scatter_add", || Ok(source("scatter_add", &[STATUS, SCATTER_ADD], 2, 2, 36)))?;
+    let at = |s: &[usize], other: usize| word(s.get(dim).copied().unwrap_or(other));
+    let mut params = vec![word(n)?, word(nd)?, at(out.shape, 1)?, at(out.strides, 0)?, word(dim)?, command];
+    params.extend([word(out.offset)?, word(index.offset)?, word(src.offset)?]);
+    let inner = index.shape.get(dim + 1..).map_or(1, |s| s.iter().product::<usize>());
+    params.extend([at(index.shape, 1)?, word(inner)?, at(src.strides, 0)?]);
+    params.extend(eight(index.shape)?);
+    params.extend(eight(out.strides)?);
+    params.extend(eight(src.strides)?);
+    let status = rec.status().clone();
+    rec.dispatch(k, &[src.buffer, index.buffer, out.buffer, &status], &params, n.div_ceil(64) as u32)
+}
+
+/// `x` as (outer, dim, inner): strides of outer and dim, where the inner part is dense and the outer is one step.
+fn rows(op: &str, x: &GpuView, dim: usize) -> Result<[usize; 5]> {
+    need_dense(op, &[x])?;
+    let [outer, size, inner] = super::softmax::around(x.shape, dim)?;
+    Ok([outer, size, inner, size * inner, inner])
+}
+
+/// Words of 32 bits in an element.
+fn words_of(op: &str, dtype: DType) -> Result<usize> {
+    match dtype.size() {
+        n @ (4 | 8) => Ok(n / 4),
+        _ => bail!(NotImplemented, "\"{op}\" not implemented for '{}'", dtype.scalar_name()),
+    }
+}
+
+/// `out = x` with the places `index[0], index[1] ...` of a dim; `x` and `out` are contiguous, of any dtype of 32 or 64 bits.
+/// With dim 0 it is embedding.
+pub fn index_select(
+    rec: &mut Recorder,
+    x: &GpuView,
+    dim: usize,
+    index: &GpuView,
+    out: &GpuView,
+    command: u32,
+) -> Result<()> {
+    let each = words_of("index_select", x.dtype)?;
+    need_index("index_select", index)?;
+    need_dense("index_select", &[out])?;
+    let [outer, size, inner, outer_stride, stride] = rows("index_select", x, dim)?;
+    let (count, n) = (index.numel(), out.numel() * each);
+    ensure!(
+        out.dtype == x.dtype && out.numel() == outer * count * inner,
+        Runtime,
+        "index_select kernel: {:?} by {:?} along {dim} into {:?}",
+        x.shape,
+        index.shape,
+        out.shape
+    );
+    if n == 0 {
+        return Ok(());
+    }
+    let k = rec.kernel("index_select", || Ok(source("index_select", &[STATUS, SELECT], 2, 2, 10)))?;
+    let params = [
+        word(n)?,
+        word(count)?,
+        word(inner * each)?,
+        word(size)?,
+        word(outer_stride * each)?,
+        word(stride * each)?,
+        command,
+        word(x.offset * each)?,
+        word(index.offset)?,
+        word(out.offset * each)?,
+    ];
+    let status = rec.status().clone();
+    rec.dispatch(k, &[x.buffer, index.buffer, out.buffer, &status], &params, n.div_ceil(64) as u32)
+}
+
+/// `out[.., index[j], ..] += alpha * source[.., j, ..]` along a dim of contiguous tensors, in two dispatches. What it needs
+/// grows with the square of the index's length, in integer comparisons. See NOTE [Sums by index].
+pub fn index_add(
+    rec: &mut Recorder,
+    out: &GpuView,
+    dim: usize,
+    index: &GpuView,
+    src: &GpuView,
+    alpha: f32,
+    command: u32,
+) -> Result<()> {
+    need_f32("index_add", &[src, out])?;
+    need_index("index_add", index)?;
+    need_dense("index_add", &[src])?;
+    let [outer, size, inner, outer_stride, stride] = rows("index_add", out, dim)?;
+    let (count, n) = (index.numel(), src.numel());
+    ensure!(
+        n == outer * count * inner,
+        Runtime,
+        "index_add kernel: {:?} by {:?} along {dim} into {:?}",
+        src.shape,
+        index.shape,
+        out.shape
+    );
+    if n == 0 {
+        return Ok(());
+    }
+    let k = rec.kernel("index_chain", || Ok(source("index_chain", &[STATUS, CHAIN], 1, 2, 4)))?;
+    let chain = rec.alloc(4 * count as u64)?;
+    let status = rec.status().clone();
+    let params = [word(count)?, word(size)?, command, word(index.offset)?];
+    rec.dispatch(k, &[index.buffer, &chain, &status], &params, count.div_ceil(64) as u32)?;
+    let k = rec.kernel("index_add", || Ok(source("index_add", &[ADD], 3, 1, 9)))?;
+    let params = [
+        word(n)?,
+        word(count)?,
+        word(inner)?,
+        word(outer_stride)?,
+        word(stride)?,
+        word(src.offset)?,
+        word(index.offset)?,
+        word(out.offset)?,
+        alpha.to_bits(),
+    ];
+    rec.dispatch(k, &[src.buffer, index.buffer, &chain, out.buffer], &params, n.div_ceil(64) as u32)
+}
+
+#[cfg(test)]
+#[path = "index_tests.rs"]
+mod tests;

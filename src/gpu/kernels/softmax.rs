@@ -1,0 +1,189 @@
+//! Softmax and log-softmax over any dim of contiguous tensors, and their gradients from output and gradient.
+//!
+//! Rows of 64 and more along the last dim take a workgroup each, all others one invocation: short rows have no work to share,
+//! and rows across memory are read side by side.
+
+use super::{need_dense, need_f32, source, word};
+use crate::error::{Result, ensure};
+use crate::gpu::{GpuView, Recorder};
+
+/// The shortest row that a workgroup takes together.
+const LONG: usize = 64;
+
+const EXP_LOG: &str = include_str!("../../../shaders/lib/exp_log.wgsl");
+const EACH: &str = include_str!("../../../shaders/softmax.wgsl");
+const ROW: &str = include_str!("../../../shaders/softmax_row.wgsl");
+const EACH_GRAD: &str = include_str!("../../../shaders/softmax_grad.wgsl");
+const ROW_GRAD: &str = include_str!("../../../shaders/softmax_row_grad.wgsl");
+
+/// Sizes before, of and after a dim.
+pub(super) fn around(shape: &[usize], dim: usize) -> Result<[usize; 3]> {
+    // a 0-dim tensor is one row of one
+    let (shape, dim) = if shape.is_empty() { (&[1][..], 0) } else { (shape, dim) };
+    ensure!(dim < shape.len(), Runtime, "dim {dim} of {shape:?}");
+    Ok([shape[..dim].iter().product(), shape[dim], shape[dim + 1..].iter().product()])
+}
+
+/// Softmax over `dim`, or its logarithm. `out` may not be `x`.
+pub fn softmax(rec: &mut Recorder, x: &GpuView, out: &GpuView, dim: usize, log: bool) -> Result<()> {
+    need_f32("softmax", &[x, out])?;
+    need_dense("softmax", &[x, out])?;
+    ensure!(x.shape == out.shape, Runtime, "softmax kernel: {:?} into {:?}", x.shape, out.shape);
+    let [outer, n, inner] = around(x.shape, dim)?;
+    if x.numel() == 0 {
+        return Ok(());
+    }
+    let rows = outer * inner;
+    let ends = [word(x.offset)?, word(out.offset)?, f32::NEG_INFINITY.to_bits()];
+    word(x.numel())?;
+    let log = u32::from(log);
+    let buffers = [x.buffer, out.buffer];
+    if inner == 1 && n >= LONG {
+        let k = rec.kernel("softmax row", || Ok(source("softmax row", &[EXP_LOG, ROW], 1, 1, 6)))?;
+        let params = [word(rows)?, word(n)?, log, ends[0], ends[1], ends[2]];
+        return rec.dispatch(k, &buffers, &params, rows as u32);
+    }
+    let k = rec.kernel("softmax", || Ok(source("softmax", &[EXP_LOG, EACH], 1, 1, 7)))?;
+    let params = [word(rows)?, word(n)?, word(inner)?, log, ends[0], ends[1], ends[2]];
+    rec.dispatch(k, &buffers, &params, rows.div_ceil(64) as u32)
+}
+
+/// The gradient of [`softmax`] from its output `y` and the output's gradient. `out` shares no memory with them.
+pub fn softmax_grad(
+    rec: &mut Recorder,
+    y: &GpuView,
+    grad: &GpuView,
+    out: &GpuView,
+    dim: usize,
+    log: bool,
+) -> Result<()> {
+    need_f32("softmax backward", &[y, grad, out])?;
+    need_dense("softmax backward", &[y, grad, out])?;
+    ensure!(
+        y.shape == out.shape && grad.shape == out.shape,
+        Runtime,
+        "softmax kernel: {:?} and {:?} into {:?}",
+        y.shape,
+        grad.shape,
+        out.shape
+    );
+    let [outer, n, inner] = around(y.shape, dim)?;
+    if y.numel() == 0 {
+        return Ok(());
+    }
+    let rows = outer * inner;
+    let ends = [word(y.offset)?, word(grad.offset)?, word(out.offset)?];
+    word(y.numel())?;
+    let log = u32::from(log);
+    let buffers = [y.buffer, grad.buffer, out.buffer];
+    if inner == 1 && n >= LONG {
+        let make = || Ok(source("softmax row gradient", &[EXP_LOG, ROW_GRAD], 2, 1, 6));
+        let k = rec.kernel("softmax row gradient", make)?;
+        let params = [word(rows)?, word(n)?, log, ends[0], ends[1], ends[2]];
+        return rec.dispatch(k, &buffers, &params, rows as u32);
+    }
+    let k = rec.kernel("softmax gradient", || Ok(source("softmax gradient", &[EXP_LOG, EACH_GRAD], 2, 1, 7)))?;
+    let params = [word(rows)?, word(n)?, word(inner)?, log, ends[0], ends[1], ends[2]];
+    rec.dispatch(k, &buffers, &params, rows.div_ceil(64) as u32)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gpu::Gpu;
+    use crate::gpu::kernels::testing::{Host, close, time};
+    use crate::gpu::testing::{check_wgsl, device, down};
+    use crate::shape::numel;
+
+    /// The rows of a dim: offset of the first element and the step to the next.
+    fn rows(shape: &[usize], dim: usize) -> Vec<(usize, usize, usize)> {
+        let [outer, n, inner] = around(shape, dim).unwrap();
+        (0..outer * inner).map(|i| (i / inner * n * inner + i % inner, inner, n)).collect()
+    }
+
+    fn check(g: &Gpu, shape: &[usize], dim: usize, scale: f32) {
+        let order: Vec<usize> = (0..shape.len()).collect();
+        let mut x = Host::laid(g, shape, &order, 3, 1);
+        x.data.iter_mut().for_each(|v| *v *= scale);
+        x.buffer = crate::gpu::testing::up(g, &x.data);
+        let grad = Host::laid(g, shape, &order, 1, 2);
+        let n = numel(shape);
+        for log in [false, true] {
+            let (y, gx) = (Host::dense(g, vec![9f32; n], shape), Host::dense(g, vec![9f32; n], shape));
+            {
+                let rec = &mut g.lock();
+                softmax(rec, &x.view(), &y.view(), dim, log).unwrap();
+                softmax_grad(rec, &y.view(), &grad.view(), &gx.view(), dim, log).unwrap();
+            }
+            let (mut want, mut back) = (vec![0f64; n], vec![0f64; n]);
+            for (at, step, len) in rows(shape, dim) {
+                let v = |j: usize| x.data[3 + at + j * step] as f64;
+                let dy = |j: usize| grad.data[1 + at + j * step] as f64;
+                let top = (0..len).map(v).fold(f64::NEG_INFINITY, f64::max);
+                let sum: f64 = (0..len).map(|j| (v(j) - top).exp()).sum();
+                let p: Vec<f64> = (0..len).map(|j| (v(j) - top).exp() / sum).collect();
+                let total: f64 = (0..len).map(dy).sum();
+                let dot: f64 = (0..len).map(|j| dy(j) * p[j]).sum();
+                for j in 0..len {
+                    want[at + j * step] = if log { v(j) - top - sum.ln() } else { p[j] };
+                    back[at + j * step] = if log { dy(j) - p[j] * total } else { p[j] * (dy(j) - dot) };
+                }
+            }
+            let what = format!("{shape:?} dim {dim} x {scale}, log {log}");
+            close(&what, &down(g, &y.buffer, n), &want, 2e-6);
+            close(&format!("{what}: gradient"), &down(g, &gx.buffer, n), &back, 5e-6);
+        }
+    }
+
+    #[test]
+    fn rows_of_every_kind() {
+        let Some(g) = device() else { return };
+        for scale in [1.0, 30.0] {
+            check(&g, &[64, 10], 1, scale);
+            check(&g, &[3, 1000], 1, scale);
+            check(&g, &[2, 70, 5], 1, scale);
+            check(&g, &[7, 3, 4], 0, scale);
+            check(&g, &[5, 1], 1, scale);
+            check(&g, &[], 0, scale);
+        }
+    }
+
+    #[test]
+    fn infinities_and_nan() {
+        let Some(g) = device() else { return };
+        let (inf, nan) = (f32::INFINITY, f32::NAN);
+        for n in [3, 66] {
+            // all -inf is NaN, one -inf is 0 (or -inf), a NaN and an infinity take the row
+            let mut data = vec![-inf; 4 * n];
+            data[n..4 * n].fill(0.5);
+            (data[n], data[2 * n + 1], data[3 * n + 2]) = (-inf, nan, inf);
+            let (x, y) = (Host::dense(&g, data.clone(), &[4, n]), Host::dense(&g, vec![0f32; 4 * n], &[4, n]));
+            for log in [false, true] {
+                softmax(&mut g.lock(), &x.view(), &y.view(), 1, log).unwrap();
+                let got: Vec<f32> = down(&g, &y.buffer, 4 * n);
+                assert!(got[..n].iter().chain(&got[2 * n..]).all(|v| v.is_nan()), "{got:?}");
+                assert_eq!(got[n], if log { -inf } else { 0.0 });
+                let rest = 1.0 / (n - 1) as f64;
+                close("the finite row", &got[n + 1..2 * n], &vec![if log { rest.ln() } else { rest }; n - 1], 1e-6);
+            }
+        }
+    }
+
+    #[test]
+    fn every_configuration_is_valid() {
+        check_wgsl(&source("softmax", &[EXP_LOG, EACH], 1, 1, 7));
+        check_wgsl(&source("softmax row", &[EXP_LOG, ROW], 1, 1, 6));
+        check_wgsl(&source("softmax gradient", &[EXP_LOG, EACH_GRAD], 2, 1, 7));
+        check_wgsl(&source("softmax row gradient", &[EXP_LOG, ROW_GRAD], 2, 1, 6));
+    }
+
+    #[test]
+    #[ignore = "prints figures"]
+    fn speed() {
+        let Some(g) = device() else { return };
+        for shape in [[64, 10], [4096, 1024]] {
+            let (x, y) = (Host::noise(&g, &shape, 1), Host::noise(&g, &shape, 2));
+            println!("softmax {shape:?}: {}", time(&g, |r| softmax(r, &x.view(), &y.view(), 1, true).unwrap()));
+        }
+    }
+}
