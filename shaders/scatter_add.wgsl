@@ -51,7 +51,7 @@ fn main(
     }
     if !first { return; }
     var at = P.out + c.x * P.stride;
-    var from = P.source;
+    var place_at = P.source;
     var rest = i;
     for (var d = P.dims; d > 0u; d--) {
         let size = P.sizes[(d - 1u) / 4u][(d - 1u) % 4u];
@@ -59,12 +59,12 @@ fn main(
         rest /= size;
         if d - 1u != P.dim {
             at += p * P.strides[(d - 1u) / 4u][(d - 1u) % 4u];
-            from += p * P.source_strides[(d - 1u) / 4u][(d - 1u) % 4u];
+            place_at += p * P.source_strides[(d - 1u) / 4u][(d - 1u) % 4u];
         }
     }
     var v = OUT[at];
     for (var j = place; j < P.length; j++) {
-        if all(INDEX[line + j * P.inner] == c) { v += SOURCE[from + j * P.source_stride]; }
+        if all(INDEX[line + j * P.inner] == c) { v += SOURCE[place_at + j * P.source_stride]; }
     }
     OUT[at] = v;
 }
