@@ -41,8 +41,8 @@ fn main(@builtin(local_invocation_index) t: u32) {
         var top = P.lowest;
         for (var j = 0u; j < P.classes; j++) { top = max(top, X[P.x + at + j * P.inner]); }
         var sum = 0.0;
-        for (var j = 0u; j < P.classes; j++) { sum += exp1(X[P.x + at + j * P.inner] - top); }
-        let ln = log1(sum);
+        for (var j = 0u; j < P.classes; j++) { sum += m_exp(X[P.x + at + j * P.inner] - top); }
+        let ln = m_log(sum);
         let c = TARGET[P.target_at + i];
         var own = 0.0;
         for (var j = 0u; j < P.classes; j++) {

@@ -48,7 +48,7 @@ fn main(
         if P.reduction == 0u { g = GRAD[P.grad + at]; } else { g = GRAD[P.grad]; }
         if P.reduction == 1u { g /= TOTAL[P.total]; }
         var p = 0.0;
-        if (P.flags & 2u) != 0u { p = exp1(X[P.x + i]); }
+        if (P.flags & 2u) != 0u { p = m_exp(X[P.x + i]); }
         if c.x == class_at { p -= 1.0; }
         v = w * g * p;
     }

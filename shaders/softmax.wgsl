@@ -29,12 +29,12 @@ fn main(
     var top = P.lowest;
     for (var j = 0u; j < P.n; j++) { top = max(top, X[P.x + at + j * P.inner]); }
     var sum = 0.0;
-    for (var j = 0u; j < P.n; j++) { sum += exp1(X[P.x + at + j * P.inner] - top); }
-    let ln = log1(sum);
+    for (var j = 0u; j < P.n; j++) { sum += m_exp(X[P.x + at + j * P.inner] - top); }
+    let ln = m_log(sum);
     for (var j = 0u; j < P.n; j++) {
         let v = X[P.x + at + j * P.inner] - top;
         var y = v - ln;
-        if P.log == 0u { y = exp1(v) / sum; }
+        if P.log == 0u { y = m_exp(v) / sum; }
         OUT[P.out + at + j * P.inner] = y;
     }
 }

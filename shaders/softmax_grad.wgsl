@@ -33,7 +33,7 @@ fn main(
     for (var j = 0u; j < P.n; j++) {
         let g = GRAD[P.grad + at + j * P.inner];
         let y = Y[P.y + at + j * P.inner];
-        var v = g - exp1(y) * sum;
+        var v = g - m_exp(y) * sum;
         if P.log == 0u { v = y * (g - sum); }
         OUT[P.out + at + j * P.inner] = v;
     }

@@ -36,7 +36,7 @@ fn main(
     top = part[0];
     workgroupBarrier();
     var sum = 0.0;
-    for (var j = t; j < P.n; j += 64u) { sum += exp1(X[at + j] - top); }
+    for (var j = t; j < P.n; j += 64u) { sum += m_exp(X[at + j] - top); }
     part[t] = sum;
     workgroupBarrier();
     for (var w = 32u; w > 0u; w /= 2u) {
@@ -44,11 +44,11 @@ fn main(
         workgroupBarrier();
     }
     sum = part[0];
-    let ln = log1(sum);
+    let ln = m_log(sum);
     for (var j = t; j < P.n; j += 64u) {
         let v = X[at + j] - top;
         var y = v - ln;
-        if P.log == 0u { y = exp1(v) / sum; }
+        if P.log == 0u { y = m_exp(v) / sum; }
         OUT[P.out + row * P.n + j] = y;
     }
 }

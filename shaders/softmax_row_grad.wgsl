@@ -41,7 +41,7 @@ fn main(
     for (var j = t; j < P.n; j += 64u) {
         let g = GRAD[P.grad + at + j];
         let y = Y[P.y + at + j];
-        var v = g - exp1(y) * sum;
+        var v = g - m_exp(y) * sum;
         if P.log == 0u { v = y * (g - sum); }
         OUT[P.out + at + j] = v;
     }

@@ -3,7 +3,7 @@
 //! A target out of range is reported through the status words under the caller's command number, and adds nothing.
 
 use super::softmax::{around, softmax};
-use super::{need_dense, need_f32, source, word};
+use super::{exp_log, need_dense, need_f32, source, word};
 use crate::DType;
 use crate::error::{Result, ensure};
 use crate::gpu::{Buffer, GpuView, Recorder};
@@ -32,7 +32,6 @@ pub struct Targets<'a> {
     pub reduction: Reduction,
 }
 
-const EXP_LOG: &str = include_str!("../../../shaders/lib/exp_log.wgsl");
 const STATUS: &str = include_str!("../../../shaders/lib/status.wgsl");
 const NLL: &str = include_str!("../../../shaders/nll.wgsl");
 const NLL_GRAD: &str = include_str!("../../../shaders/nll_grad.wgsl");
@@ -178,7 +177,7 @@ fn grad_of(
     if n == 0 {
         return Ok(());
     }
-    let k = rec.kernel(op, || Ok(source(op, &[EXP_LOG, NLL_GRAD], 5, 1, 13)))?;
+    let k = rec.kernel(op, || Ok(source(op, &[&exp_log(), NLL_GRAD], 5, 1, 13)))?;
     let (weights, weight_at, flags) = t.weights(grad.buffer);
     let [low, high] = t.ignored();
     let params = [
@@ -227,7 +226,7 @@ pub fn cross_entropy(
         x.shape,
         log.shape
     );
-    let k = rec.kernel("cross_entropy", || Ok(source("cross_entropy", &[EXP_LOG, STATUS, CROSS], 3, 4, 15)))?;
+    let k = rec.kernel("cross_entropy", || Ok(source("cross_entropy", &[&exp_log(), STATUS, CROSS], 3, 4, 15)))?;
     let (weights, weight_at, flags) = t.weights(x.buffer);
     let [low, high] = t.ignored();
     let params = [

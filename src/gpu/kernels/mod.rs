@@ -37,6 +37,11 @@ fn source(label: &str, pieces: &[&str], read: usize, written: usize, param_words
     }
 }
 
+/// The library's exponential and logarithm: drivers' own are too inaccurate for losses.
+fn exp_log() -> String {
+    crate::num::library(&["m_exp", "m_log"].into())
+}
+
 /// A size, stride or offset as a kernel's parameter.
 fn word(n: usize) -> Result<u32> {
     match u32::try_from(n) {

@@ -3,14 +3,13 @@
 //! Rows of 64 and more along the last dim take a workgroup each, all others one invocation: short rows have no work to share,
 //! and rows across memory are read side by side.
 
-use super::{need_dense, need_f32, source, word};
+use super::{exp_log, need_dense, need_f32, source, word};
 use crate::error::{Result, ensure};
 use crate::gpu::{GpuView, Recorder};
 
 /// The shortest row that a workgroup takes together.
 const LONG: usize = 64;
 
-const EXP_LOG: &str = include_str!("../../../shaders/lib/exp_log.wgsl");
 const EACH: &str = include_str!("../../../shaders/softmax.wgsl");
 const ROW: &str = include_str!("../../../shaders/softmax_row.wgsl");
 const EACH_GRAD: &str = include_str!("../../../shaders/softmax_grad.wgsl");
@@ -39,11 +38,11 @@ pub fn softmax(rec: &mut Recorder, x: &GpuView, out: &GpuView, dim: usize, log: 
     let log = u32::from(log);
     let buffers = [x.buffer, out.buffer];
     if inner == 1 && n >= LONG {
-        let k = rec.kernel("softmax row", || Ok(source("softmax row", &[EXP_LOG, ROW], 1, 1, 6)))?;
+        let k = rec.kernel("softmax row", || Ok(source("softmax row", &[&exp_log(), ROW], 1, 1, 6)))?;
         let params = [word(rows)?, word(n)?, log, ends[0], ends[1], ends[2]];
         return rec.dispatch(k, &buffers, &params, rows as u32);
     }
-    let k = rec.kernel("softmax", || Ok(source("softmax", &[EXP_LOG, EACH], 1, 1, 7)))?;
+    let k = rec.kernel("softmax", || Ok(source("softmax", &[&exp_log(), EACH], 1, 1, 7)))?;
     let params = [word(rows)?, word(n)?, word(inner)?, log, ends[0], ends[1], ends[2]];
     rec.dispatch(k, &buffers, &params, rows.div_ceil(64) as u32)
 }
@@ -77,12 +76,12 @@ pub fn softmax_grad(
     let log = u32::from(log);
     let buffers = [y.buffer, grad.buffer, out.buffer];
     if inner == 1 && n >= LONG {
-        let make = || Ok(source("softmax row gradient", &[EXP_LOG, ROW_GRAD], 2, 1, 6));
+        let make = || Ok(source("softmax row gradient", &[&exp_log(), ROW_GRAD], 2, 1, 6));
         let k = rec.kernel("softmax row gradient", make)?;
         let params = [word(rows)?, word(n)?, log, ends[0], ends[1], ends[2]];
         return rec.dispatch(k, &buffers, &params, rows as u32);
     }
-    let k = rec.kernel("softmax gradient", || Ok(source("softmax gradient", &[EXP_LOG, EACH_GRAD], 2, 1, 7)))?;
+    let k = rec.kernel("softmax gradient", || Ok(source("softmax gradient", &[&exp_log(), EACH_GRAD], 2, 1, 7)))?;
     let params = [word(rows)?, word(n)?, word(inner)?, log, ends[0], ends[1], ends[2]];
     rec.dispatch(k, &buffers, &params, rows.div_ceil(64) as u32)
 }
@@ -171,10 +170,10 @@ mod tests {
 
     #[test]
     fn every_configuration_is_valid() {
-        check_wgsl(&source("softmax", &[EXP_LOG, EACH], 1, 1, 7));
-        check_wgsl(&source("softmax row", &[EXP_LOG, ROW], 1, 1, 6));
-        check_wgsl(&source("softmax gradient", &[EXP_LOG, EACH_GRAD], 2, 1, 7));
-        check_wgsl(&source("softmax row gradient", &[EXP_LOG, ROW_GRAD], 2, 1, 6));
+        check_wgsl(&source("softmax", &[&exp_log(), EACH], 1, 1, 7));
+        check_wgsl(&source("softmax row", &[&exp_log(), ROW], 1, 1, 6));
+        check_wgsl(&source("softmax gradient", &[&exp_log(), EACH_GRAD], 2, 1, 7));
+        check_wgsl(&source("softmax row gradient", &[&exp_log(), ROW_GRAD], 2, 1, 6));
     }
 
     #[test]
