@@ -3,7 +3,7 @@
 //! Every tensor is contiguous, NCHW or OIHW, at any offset. The cores are those of the matrix product.
 
 use super::matmul::{Act, Core, Plan, quads};
-use super::{need_dense, need_f32, per, source, word};
+use super::{conv_wave, need_dense, need_f32, per, source, word};
 use crate::error::{Result, ensure};
 use crate::gpu::{GpuView, Recorder};
 
@@ -21,15 +21,15 @@ pub struct ConvSpec {
 }
 
 /// The sizes of one convolution, checked.
-struct Sizes {
-    batch: usize,
-    groups: usize,
+pub(super) struct Sizes {
+    pub batch: usize,
+    pub groups: usize,
     /// Channels of a group.
-    inputs: usize,
-    outputs: usize,
-    input: [usize; 2],
-    kernel: [usize; 2],
-    output: [usize; 2],
+    pub inputs: usize,
+    pub outputs: usize,
+    pub input: [usize; 2],
+    pub kernel: [usize; 2],
+    pub output: [usize; 2],
 }
 
 impl Sizes {
@@ -60,7 +60,7 @@ impl Sizes {
         })
     }
 
-    fn taps(&self) -> usize {
+    pub fn taps(&self) -> usize {
         self.kernel[0] * self.kernel[1]
     }
 
@@ -94,14 +94,13 @@ pub fn conv2d(
     spec: &ConvSpec,
     act: Act,
 ) -> Result<()> {
-    let core = Core::pick(rec, w.shape.first().map_or(0, |o| o / spec.groups.max(1)));
-    conv2d_on(rec, core, x, w, bias, out, spec, act)
+    conv2d_on(rec, None, x, w, bias, out, spec, act)
 }
 
 #[allow(clippy::too_many_arguments, reason = "the public function's and the core")]
 fn conv2d_on(
     rec: &mut Recorder,
-    core: Core,
+    core: Option<Core>,
     x: &GpuView,
     w: &GpuView,
     bias: Option<&GpuView>,
@@ -117,6 +116,10 @@ fn conv2d_on(
     if out.numel() == 0 {
         return Ok(());
     }
+    if core.is_none() && conv_wave::forward(rec, &s, [x, w, out], bias, spec, act)? {
+        return Ok(());
+    }
+    let core = core.unwrap_or_else(|| Core::pick(rec, s.outputs));
     let depth = s.inputs * s.taps();
     let mut plan = Plan::new(core, [s.outputs, s.batch * s.out_plane(), depth], s.groups)?;
     plan.whole();
@@ -147,13 +150,12 @@ pub fn conv2d_input_grad(
     out: &GpuView,
     spec: &ConvSpec,
 ) -> Result<()> {
-    let core = Core::pick(rec, w.shape.get(1).copied().unwrap_or(0));
-    conv2d_input_grad_on(rec, core, grad, w, out, spec)
+    conv2d_input_grad_on(rec, None, grad, w, out, spec)
 }
 
 fn conv2d_input_grad_on(
     rec: &mut Recorder,
-    core: Core,
+    core: Option<Core>,
     grad: &GpuView,
     w: &GpuView,
     out: &GpuView,
@@ -165,6 +167,10 @@ fn conv2d_input_grad_on(
     if out.numel() == 0 {
         return Ok(());
     }
+    if core.is_none() && conv_wave::input_grad(rec, &s, [grad, w, out], spec)? {
+        return Ok(());
+    }
+    let core = core.unwrap_or_else(|| Core::pick(rec, s.inputs));
     let depth = s.outputs * s.taps();
     let mut plan = Plan::new(core, [s.inputs, s.batch * s.plane(), depth], s.groups)?;
     plan.whole();
@@ -193,13 +199,12 @@ pub fn conv2d_weight_grad(
     bias: Option<&GpuView>,
     spec: &ConvSpec,
 ) -> Result<()> {
-    let core = Core::pick(rec, weight.shape.first().map_or(0, |o| o / spec.groups.max(1)));
-    conv2d_weight_grad_on(rec, core, x, grad, weight, bias, spec)
+    conv2d_weight_grad_on(rec, None, x, grad, weight, bias, spec)
 }
 
 fn conv2d_weight_grad_on(
     rec: &mut Recorder,
-    core: Core,
+    core: Option<Core>,
     x: &GpuView,
     grad: &GpuView,
     weight: &GpuView,
@@ -215,6 +220,7 @@ fn conv2d_weight_grad_on(
         Runtime,
         "conv2d kernel: one bias for each output channel"
     );
+    let core = core.unwrap_or_else(|| Core::pick(rec, s.outputs));
     let weights = s.inputs * s.taps();
     let cols = weights + usize::from(bias.is_some());
     let total = s.groups * s.outputs * cols;

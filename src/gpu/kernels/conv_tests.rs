@@ -6,6 +6,11 @@ use crate::gpu::kernels::matmul::tests::cores;
 use crate::gpu::kernels::testing::{Host, close, indices, time};
 use crate::gpu::testing::{device, down};
 
+/// What is picked by itself, and every core that this adapter can run.
+fn ways(g: &Gpu) -> Vec<Option<Core>> {
+    [None].into_iter().chain(cores(g).into_iter().map(Some)).collect()
+}
+
 /// The input element under a tap, where it is not padding.
 fn under(spec: &ConvSpec, size: [usize; 2], out: [usize; 2], tap: [usize; 2]) -> Option<[usize; 2]> {
     let mut at = [0; 2];
@@ -19,7 +24,7 @@ fn under(spec: &ConvSpec, size: [usize; 2], out: [usize; 2], tap: [usize; 2]) ->
     Some(at)
 }
 
-fn check(g: &Gpu, core: Core, x: [usize; 4], o: usize, k: [usize; 2], spec: &ConvSpec) {
+fn check(g: &Gpu, core: Option<Core>, x: [usize; 4], o: usize, k: [usize; 2], spec: &ConvSpec) {
     let wshape = [o, x[1] / spec.groups, k[0], k[1]];
     let size = |d: usize| (x[2 + d] + 2 * spec.padding[d] - spec.dilation[d] * (k[d] - 1) - 1) / spec.stride[d] + 1;
     let oshape = [x[0], o, size(0), size(1)];
@@ -75,7 +80,7 @@ const ONE: ConvSpec = ConvSpec { stride: [1, 1], padding: [0, 0], dilation: [1, 
 #[test]
 fn forward_and_gradients() {
     let Some(g) = device() else { return };
-    for core in cores(&g) {
+    for core in ways(&g) {
         check(&g, core, [2, 1, 10, 9], 6, [3, 3], &ONE);
         check(&g, core, [3, 6, 7, 7], 16, [3, 3], &ONE);
         check(&g, core, [1, 2, 5, 8], 3, [1, 1], &ONE);
@@ -94,6 +99,11 @@ fn forward_and_gradients() {
         // the window is the whole image; a stride past the kernel leaves gaps
         check(&g, core, [2, 3, 4, 5], 7, [4, 5], &ONE);
         check(&g, core, [2, 3, 9, 9], 4, [2, 2], &ConvSpec { stride: [4, 4], ..ONE });
+        // rows of several octets, more than one tile of channels, and windows that begin and end outside
+        check(&g, core, [2, 5, 6, 21], 19, [3, 3], &ConvSpec { padding: [1, 2], ..ONE });
+        check(&g, core, [1, 4, 9, 8], 18, [2, 5], &ConvSpec { stride: [2, 1], padding: [0, 3], groups: 2, ..ONE });
+        check(&g, core, [2, 3, 7, 8], 4, [3, 2], &ConvSpec { dilation: [2, 1], padding: [3, 0], ..ONE });
+        check(&g, core, [2, 3, 7, 6], 4, [1, 3], &ConvSpec { padding: [0, 4], ..ONE });
         // deep enough for several parts
         check(&g, core, [9, 2, 20, 20], 4, [3, 3], &ConvSpec { padding: [1, 1], ..ONE });
     }
@@ -102,7 +112,7 @@ fn forward_and_gradients() {
 #[test]
 fn an_empty_batch_has_zero_weight_gradients() {
     let Some(g) = device() else { return };
-    for core in cores(&g) {
+    for core in ways(&g) {
         let input = Host::dense(&g, vec![0f32; 0], &[0, 2, 4, 4]);
         let grad = Host::dense(&g, vec![0f32; 0], &[0, 3, 2, 2]);
         let (gw, gb) = (Host::noise(&g, &[3, 2, 3, 3], 1), Host::noise(&g, &[3], 2));
@@ -132,6 +142,7 @@ fn every_configuration_is_valid() {
             crate::gpu::testing::check_wgsl(&core.source("conv", operands, read, 40));
         }
     }
+    crate::gpu::testing::check_wgsl(&conv_wave::wgsl());
     crate::gpu::testing::check_wgsl(&source("conv2d sum", &[SUM], 1, 2, 7));
 }
 

@@ -97,10 +97,7 @@ impl Core {
             Core::Tile => 16,
             Core::Wave(rows) => rows as usize,
         };
-        // writing to a String cannot fail
-        for i in 0..n {
-            let _ = writeln!(s, "var<private> c{i}: vec4<f32>;");
-        }
+        s.push_str(&accumulators(n, "next_row"));
         let each = |s: &mut String, head: &str, line: &dyn Fn(usize) -> String, tail: &str| {
             s.push_str(head);
             for i in 0..n {
@@ -108,9 +105,6 @@ impl Core {
             }
             s.push_str(tail);
         };
-        each(&mut s, "fn clear() {\n", &|i| format!("    c{i} = vec4<f32>();\n"), "}\n");
-        let shift = |i: usize| if i + 1 < n { format!("    c{i} = c{};\n", i + 1) } else { String::new() };
-        each(&mut s, "fn next_row() -> vec4<f32> {\n    let first = c0;\n", &shift, "    return first;\n}\n");
         match self {
             Core::Tile => {
                 let head = "fn multiply(a0: vec4<f32>, a1: vec4<f32>, b0: vec4<f32>, b1: vec4<f32>) {\n";
@@ -150,6 +144,26 @@ impl Core {
     pub(super) fn source(self, name: &str, operands: &str, read: usize, param_words: usize) -> KernelSource {
         source(name, &[operands, &self.wgsl()], read, 1, param_words)
     }
+}
+
+/// So many accumulators c0, c1 .. as variables of their own, clear(), and a function that takes the first and moves the rest
+/// up: storing them in a loop that way keeps the code small and them out of memory.
+pub(super) fn accumulators(n: usize, next: &str) -> String {
+    let mut s = String::new();
+    // writing to a String cannot fail
+    for i in 0..n {
+        let _ = writeln!(s, "var<private> c{i}: vec4<f32>;");
+    }
+    s.push_str("fn clear() {\n");
+    for i in 0..n {
+        let _ = writeln!(s, "    c{i} = vec4<f32>();");
+    }
+    let _ = writeln!(s, "}}\nfn {next}() -> vec4<f32> {{\n    let first = c0;");
+    for i in 1..n {
+        let _ = writeln!(s, "    c{} = c{i};", i - 1);
+    }
+    s.push_str("    return first;\n}\n");
+    s
 }
 
 /// How a product of `rows x depth` by `depth x cols` is cut: the head of every product's parameters.

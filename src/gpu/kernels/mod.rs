@@ -1,6 +1,7 @@
 //! The kernels that are more than elementwise: each file declares what varies, and its WGSL lies in `shaders/`.
 
 pub mod conv;
+mod conv_wave;
 pub mod index;
 pub mod loss;
 pub mod matmul;

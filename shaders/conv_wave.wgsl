@@ -1,0 +1,124 @@
+// Convolution for software adapters, for stride and dilation 1 along a row: eight lanes take eight pixels of a row each, and
+// 16 output channels between them. A tap's inputs are the last tap's moved by one pixel, so that a row of taps loads
+// only the pixels it has to. A row's weights reach all lanes by broadcast. With the weights' strides turned round
+// it is the gradient for the input, too.
+//
+// Declared elsewhere: over the accumulators clear(), multiply(a: vec2, low: vec4, high: vec4), next_quad().
+
+struct Params {
+    // output channels of a group; octets of pixels, in all and in a row; octets divided among subgroups
+    rows: u32,
+    octets: u32,
+    row_octets: u32,
+    tiles_x: u32,
+    tiles_y: u32,
+    tiles: u32,
+    one: u32,
+    // 1: a bias by channel; 2: relu
+    flags: u32,
+    // of a group
+    channels: u32,
+    height: u32,
+    width: u32,
+    kernel_h: u32,
+    kernel_w: u32,
+    stride_h: u32,
+    dilation_h: u32,
+    pad_h: u32,
+    pad_w: u32,
+    out_h: u32,
+    out_w: u32,
+    sample: u32,
+    out_sample: u32,
+    x: u32,
+    // of the first tap; strides may go backwards, by wrapping
+    weight: u32,
+    weight_group: u32,
+    weight_row: u32,
+    weight_channel: u32,
+    weight_y: u32,
+    weight_x: u32,
+    bias: u32,
+    out: u32,
+    per_row_octets: f32,
+    per_out_h: f32,
+}
+
+@group(0) @binding(0) var<uniform> P: Params;
+@group(0) @binding(1) var<storage, read> X: array<f32>;
+@group(0) @binding(2) var<storage, read> W: array<f32>;
+@group(0) @binding(3) var<storage, read> BIAS: array<f32>;
+@group(0) @binding(4) var<storage, read_write> OUT: array<f32>;
+
+fn weight(row: u32, at: u32) -> f32 {
+    var w = 0.0;
+    if row < P.rows { w = W[at + row * P.weight_row]; }
+    return w;
+}
+
+@compute @workgroup_size(8)
+fn main(
+    @builtin(workgroup_id) wg: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let id = wg.x + wg.y * groups.x;
+    if id >= P.tiles { return; }
+    let group = id / (P.tiles_x * P.tiles_y);
+    let row0 = id / P.tiles_x % P.tiles_y * 16u;
+    let row = row0 + lane * 2u;
+    let octet = id % P.tiles_x * 8u + lane;
+    let line = divide(octet, P.row_octets, P.per_row_octets);
+    let left = (octet - line * P.row_octets) * 8u;
+    let n = divide(line, P.out_h, P.per_out_h);
+    let top = line - n * P.out_h;
+    let mine = octet < P.octets;
+    clear();
+    for (var c = 0u; c < P.channels; c++) {
+        let plane = P.x + n * P.sample + (group * P.channels + c) * P.height * P.width;
+        for (var ky = 0u; ky < P.kernel_h; ky++) {
+            let y = top * P.stride_h + ky * P.dilation_h - P.pad_h;
+            let there = mine && y < P.height;
+            let at = plane + y * P.width;
+            // all places wrap below 0, and then are past the end
+            var x = left - P.pad_w;
+            var low = vec4<f32>();
+            var high = vec4<f32>();
+            for (var j = 0u; j < 7u * P.one; j++) {
+                var v = 0.0;
+                if there && x < P.width { v = X[at + x]; }
+                low = vec4(low.yzw, high.x);
+                high = vec4(high.yzw, v);
+                x++;
+            }
+            var tap = P.weight + group * P.weight_group + c * P.weight_channel + ky * P.weight_y;
+            for (var kx = 0u; kx < P.kernel_w; kx++) {
+                var v = 0.0;
+                if there && x < P.width { v = X[at + x]; }
+                low = vec4(low.yzw, high.x);
+                high = vec4(high.yzw, v);
+                x++;
+                multiply(vec2(weight(row, tap), weight(row + 1u, tap)), low, high);
+                tap += P.weight_x;
+            }
+        }
+    }
+    let plane = P.out_h * P.out_w;
+    let at = P.out + n * P.out_sample + (group * P.rows + row0) * plane + top * P.out_w + left;
+    let rows = min(16u, P.rows - min(row0, P.rows));
+    for (var i = 0u; i < rows; i++) {
+        var bias = 0.0;
+        if (P.flags & 1u) != 0u { bias = BIAS[P.bias + group * P.rows + row0 + i]; }
+        for (var h = 0u; h < 2u * P.one; h++) {
+            var v = next_quad();
+            for (var j = 0u; j < 4u * P.one; j++) {
+                if mine && left + h * 4u + j < P.out_w {
+                    var y = v.x + bias;
+                    if (P.flags & 2u) != 0u { y = relu(y); }
+                    OUT[at + i * plane + h * 4u + j] = y;
+                }
+                v = v.yzww;
+            }
+        }
+    }
+}
