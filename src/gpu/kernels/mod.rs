@@ -10,6 +10,8 @@ pub mod pool;
 pub mod random;
 pub mod softmax;
 #[cfg(test)]
+mod step_tests;
+#[cfg(test)]
 mod testing;
 
 use super::{Access, GpuView, KernelSource};
