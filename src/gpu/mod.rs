@@ -3,6 +3,7 @@
 mod adapter;
 mod body;
 mod buffer;
+mod copy;
 mod elements;
 mod fold;
 pub mod kernels;

@@ -4,6 +4,7 @@ use super::GpuView;
 use super::adapter::{Features, Gpu};
 use super::body::{self, is_raw};
 use super::buffer::Buffer;
+use super::copy::{try_clear, try_copy};
 use super::elements::{Grain, INDEX_WGSL, load_four, load_one, packed, raw_dtype, store_four, store_one};
 use super::pipeline::{Access, KernelSource};
 use super::recorder::Recorder;
@@ -188,6 +189,21 @@ pub fn run(
         return Ok(true);
     }
     let raw = is_raw(p);
+    if raw && stores.len() == 1 {
+        let zero = |s: &Scalar| match *s {
+            Scalar::Bool(b) => !b,
+            Scalar::Int(i) => i == 0,
+            Scalar::Float(f) => f.to_bits() == 0,
+        };
+        let moved = match (loads, scalars) {
+            ([src], []) => try_copy(rec, src, &stores[0], shape),
+            ([], [s]) if zero(s) => try_clear(rec, &stores[0], shape),
+            _ => false,
+        };
+        if moved {
+            return Ok(true);
+        }
+    }
     // in the order of the first store's memory: what is transposed alike collapses alike
     let first = broadcast_strides(&stores[0], shape)?;
     let mut order: SmallVec<[usize; 5]> = (0..shape.len()).collect();

@@ -336,6 +336,41 @@ fn scalars_arrive_whole_and_compile_nothing() {
 }
 
 #[test]
+fn large_dense_copies_and_zeros_cost_no_dispatch() {
+    let Some(g) = device() else { return };
+    let n = 40_000;
+    let data: Vec<i32> = (0..n).collect();
+    let (a, b) = (up(&g, &data), up(&g, &vec![7i32; n as usize]));
+    let part = Layout { offset: 100, ..Layout::contiguous(&[200, 150][..]) };
+    let (x, y) = (view(&a, I32, &part), view(&b, I32, &part));
+    let before = g.lock().counters().dispatches;
+    let copy = Program { loads: smallvec![I32], stores: smallvec![0], ..Program::default() };
+    run(&mut g.lock(), &g, &copy, &[200, 150], &[x], &[], &[y]).unwrap();
+    let fill = Program { scalars: smallvec![I32], stores: smallvec![0], ..Program::default() };
+    let turned = part.transpose(0, 1).unwrap();
+    run(&mut g.lock(), &g, &fill, &[150, 200], &[], &[Scalar::Int(0)], &[view(&a, I32, &turned)]).unwrap();
+    assert_eq!(g.lock().counters().dispatches, before);
+    let inside = |i: i32| (100..30_100).contains(&i);
+    let want: Vec<i32> = (0..n).map(|i| if inside(i) { i } else { 7 }).collect();
+    assert_eq!(down::<i32>(&g, &b, n as usize), want);
+    let want: Vec<i32> = (0..n).map(|i| if inside(i) { 0 } else { i }).collect();
+    assert_eq!(down::<i32>(&g, &a, n as usize), want);
+    // a transposed copy is a kernel's work
+    run(
+        &mut g.lock(),
+        &g,
+        &copy,
+        &[150, 200],
+        &[view(&b, I32, &turned)],
+        &[],
+        &[view(&a, I32, &Layout::contiguous(&[150, 200][..]))],
+    )
+    .unwrap();
+    assert_eq!(g.lock().counters().dispatches, before + 1);
+    assert_eq!(down::<i32>(&g, &a, 2), [100, 250]);
+}
+
+#[test]
 fn programs_that_wgsl_cannot_do_are_declined() {
     let Some(g) = device() else { return };
     let a = up(&g, &[1i64]);

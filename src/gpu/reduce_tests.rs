@@ -73,7 +73,7 @@ fn layouts(shape: &[usize]) -> Vec<Layout> {
     out
 }
 
-/// Runs one kind in every way over every case and hands results and the elements they fold to `check`.
+/// Runs one kind in every way and hands results and the elements they fold to `check`.
 fn each<T: bytemuck::Pod, O: bytemuck::Pod>(
     g: &Gpu,
     kind: ReduceKind,
@@ -81,8 +81,11 @@ fn each<T: bytemuck::Pod, O: bytemuck::Pod>(
     make: impl Fn(usize) -> T,
     check: impl Fn(&[T], O, &str),
 ) {
-    for (shape, dims) in cases() {
-        for l in layouts(&shape) {
+    // every addressing is met by one kind, every kind by some of each way: pipelines are what these tests cost
+    let full = kind == Sum && d == F32;
+    for (shape, dims) in cases().into_iter().enumerate().filter(|(i, _)| full || [3, 4, 7, 9].contains(i)).map(|c| c.1)
+    {
+        for l in layouts(&shape).into_iter().take(if full { 4 } else { 1 }) {
             let data: Vec<T> = (0..l.end()).map(&make).collect();
             let buffer = up(g, &data);
             let groups = groups(&l, &dims);
