@@ -9,8 +9,11 @@ use wgtorch::stream;
 /// More elements than a step that runs at once has.
 const N: usize = 5000;
 
-/// Serialises the tests that count launches, since the counts are the process's.
-static COUNTING: std::sync::Mutex<()> = std::sync::Mutex::new(());
+/// The tests run one at a time, since launch counts are the process's.
+fn alone() -> std::sync::MutexGuard<'static, ()> {
+    static ALONE: std::sync::Mutex<()> = std::sync::Mutex::new(());
+    ALONE.lock().unwrap_or_else(|e| e.into_inner())
+}
 
 fn ramp(device: Device) -> Tensor {
     let v: Vec<f32> = (0..N).map(|i| i as f32 / N as f32 - 0.3).collect();
@@ -25,7 +28,6 @@ fn lazy() -> bool {
 
 /// Launches of elementwise kernels and of others that `f` and a flush make.
 fn launches(f: impl FnOnce() -> Vec<Tensor>) -> (u64, u64) {
-    let _one_at_a_time = COUNTING.lock().unwrap_or_else(|e| e.into_inner());
     stream::flush();
     let before = stream::counters();
     let keep = f();
@@ -44,6 +46,7 @@ fn close(a: &Tensor, f: impl Fn(f64) -> f64, x: &[f64]) {
 
 #[test]
 fn a_write_does_not_overtake_a_pending_reader() {
+    let _alone = alone();
     for device in devices() {
         let x = ramp(device);
         let old = x.to_vec::<f64>().unwrap();
@@ -58,6 +61,7 @@ fn a_write_does_not_overtake_a_pending_reader() {
 
 #[test]
 fn a_write_through_a_view_is_seen_by_the_base_and_not_by_earlier_readers() {
+    let _alone = alone();
     for device in devices() {
         let x = ramp(device).view([50, 100]);
         let old = x.to_vec::<f64>().unwrap();
@@ -81,6 +85,7 @@ fn a_write_through_a_view_is_seen_by_the_base_and_not_by_earlier_readers() {
 
 #[test]
 fn a_chain_is_one_launch() {
+    let _alone = alone();
     if !lazy() {
         return;
     }
@@ -96,6 +101,7 @@ fn a_chain_is_one_launch() {
 
 #[test]
 fn values_that_nobody_sees_are_not_computed() {
+    let _alone = alone();
     if !lazy() {
         return;
     }
@@ -111,6 +117,7 @@ fn values_that_nobody_sees_are_not_computed() {
 
 #[test]
 fn steps_between_which_another_shape_comes_are_still_merged() {
+    let _alone = alone();
     if !lazy() {
         return;
     }
@@ -129,6 +136,7 @@ fn steps_between_which_another_shape_comes_are_still_merged() {
 
 #[test]
 fn another_scalar_or_size_compiles_nothing() {
+    let _alone = alone();
     for device in devices().into_iter().filter(|d| d.is_gpu()) {
         let run = |n: usize, s: f64| {
             let x = ones([n], device).add_(0.5);
@@ -154,6 +162,7 @@ impl First for Tensor {
 
 #[test]
 fn another_thread_sees_what_was_recorded_here() {
+    let _alone = alone();
     for device in devices() {
         let x = ramp(device);
         let old = x.to_vec::<f64>().unwrap();
@@ -175,6 +184,7 @@ fn another_thread_sees_what_was_recorded_here() {
 
 #[test]
 fn threads_that_use_the_same_tensors_do_not_wait_for_each_other_forever() {
+    let _alone = alone();
     for device in devices() {
         let (a, b) = (ramp(device), ramp(device));
         std::thread::scope(|s| {
@@ -193,6 +203,7 @@ fn threads_that_use_the_same_tensors_do_not_wait_for_each_other_forever() {
 
 #[test]
 fn constants_take_no_buffer_until_they_are_written() {
+    let _alone = alone();
     for device in devices() {
         let z = zeros([1 << 28], device);
         let y = z.view([1 << 14, 1 << 14]).select(0, 3);

@@ -23,7 +23,7 @@ pub fn check_inplace(t: &Tensor, needs: bool) -> Result<()> {
     if !grad_enabled() {
         return Ok(());
     }
-    let requires = needs || t.requires_grad();
+    let requires = needs || t.requires_grad() || t.view_info().is_some_and(|v| v.base.requires_grad());
     if !requires {
         return Ok(());
     }
