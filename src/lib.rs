@@ -13,18 +13,28 @@
 
 #![recursion_limit = "256"]
 
+extern crate self as wgtorch;
+
 pub mod autograd;
+#[allow(dead_code, unused_imports, reason = "a layer offers more than today's ops take; its tests use all of it")]
 mod cpu;
+pub mod data;
 mod device;
 mod dtype;
 mod error;
+#[allow(dead_code, unused_imports, reason = "a layer offers more than today's ops take; its tests use all of it")]
 mod format;
+#[allow(dead_code, unused_imports, reason = "a layer offers more than today's ops take; its tests use all of it")]
 mod gpu;
 pub mod io;
 mod layout;
+pub mod nn;
+#[allow(dead_code, unused_imports, reason = "a layer offers more than today's ops take; its tests use all of it")]
 mod num;
 pub mod ops;
+pub mod optim;
 mod program;
+#[allow(dead_code, unused_imports, reason = "a layer offers more than today's ops take; its tests use all of it")]
 mod rng;
 mod scalar;
 mod shape;
@@ -48,6 +58,14 @@ pub mod prelude {
         randn_like, randperm, zeros, zeros_like,
     };
     pub use crate::{DType, Device, Error, Scalar, Shape, Tensor, TensorOptions, enable_grad, no_grad, tensor};
+
+    pub use crate::data::{DataLoader, Dataset, MNIST, TensorDataset};
+    pub use crate::nn::{
+        AvgPool2d, Conv2d, CrossEntropyLoss, Dropout, Flatten, Forward, Identity, L1Loss, Linear, MSELoss, MaxPool2d,
+        Module, NLLLoss, ReLU, Sequential, StateDict, functional as F,
+    };
+    pub use crate::optim::{Adam, Optimizer, SGD};
+    pub use crate::{nn, optim, sequential};
 
     pub use crate::DType::{BF16, Bool, F16, F32, F64, I8, I16, I32, I64, U8, U32};
 }

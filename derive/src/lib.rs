@@ -22,6 +22,8 @@
 //! pub trait Field {
 //!     fn visit(&self, name: &str, visitor: &mut dyn Visitor);
 //! }
+//! /// The text that the derived `Display` writes.
+//! pub fn repr(module: &dyn Module) -> String { module.name().to_string() }
 //! ```
 //! Attributes of the struct: `#[module(name = "Net")]` (the name it prints under), `#[module(extra_repr = "method")]`.
 //! Attributes of a field: `#[module(skip)]` (not looked at, so its type needs no `Field`), `#[module(name = "0")]` (its
@@ -34,7 +36,7 @@ use quote::{ToTokens, quote};
 use syn::spanned::Spanned;
 use syn::{Attribute, Data, DeriveInput, Error, Field, Index, LitBool, LitStr, Result, parse_macro_input};
 
-/// Implements `wgtorch::nn::Module` for a struct: its fields become children, parameters and buffers under their names.
+/// Implements `wgtorch::nn::Module` for a struct, and `Display` to print it as PyTorch does: its fields become children, parameters and buffers under their names.
 ///
 /// `#[module(skip)]` leaves a field out, `#[module(name = "…")]` renames it (or the struct), `#[module(buffer)]` and
 /// `#[module(buffer, persistent = false)]` make a tensor a buffer, `#[module(extra_repr = "method")]` on the struct
@@ -132,6 +134,13 @@ fn expand(input: &DeriveInput) -> Result<Tokens> {
                 #(#visits)*
             }
             #extra_repr
+        }
+
+        #[automatically_derived]
+        impl #implementation ::core::fmt::Display for #ident #types #clause {
+            fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+                f.write_str(&::wgtorch::nn::repr(self))
+            }
         }
     })
 }

@@ -28,6 +28,10 @@ pub mod nn {
         fn visit(&self, name: &str, visitor: &mut dyn Visitor);
     }
 
+    pub fn repr(module: &dyn Module) -> String {
+        format!("{}({})", module.name(), module.extra_repr())
+    }
+
     impl Field for Tensor {
         fn visit(&self, name: &str, visitor: &mut dyn Visitor) {
             visitor.parameter(name, self);
@@ -145,4 +149,5 @@ fn a_nested_module_is_walked_in_order() {
     );
     assert_eq!(net.r#type.extra_repr(), "in_features=4");
     assert_eq!(net.extra_repr(), "");
+    assert_eq!(net.r#type.to_string(), "Linear(in_features=4)");
 }

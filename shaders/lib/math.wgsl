@@ -168,7 +168,8 @@ fn m_log1p(x: f32) -> f32 {
 }
 
 fn m_sigmoid(x: f32) -> f32 {
-    return 1.0f / (1.0f + m_exp(-select(x, -88.0f, x < -88.0f)));
+    let y = 1.0f / (1.0f + m_exp(-select(x, -88.0f, x < -88.0f)));
+    return select(y, 0.0f, x < -88.0f);
 }
 
 fn m_tanh(x: f32) -> f32 {
@@ -197,7 +198,8 @@ fn m_asinh(x: f32) -> f32 {
 
 fn m_acosh(x: f32) -> f32 {
     let t = select(x, 1.0f, x > 10000.0f) - 1.0f;
-    return select(m_log1p(t + m_sqrt(t * (2.0f + t))), m_log(x) + 0.6931472f, x > 10000.0f);
+    let y = select(m_log1p(t + m_sqrt(t * (2.0f + t))), m_log(x) + 0.6931472f, x > 10000.0f);
+    return select(y, m_nan(), x < 1.0f);
 }
 
 fn m_atanh(x: f32) -> f32 {
@@ -356,18 +358,22 @@ fn m_erfc(x: f32) -> f32 {
     // the square in two parts, the first one exact
     let h = bitcast<f32>(bitcast<u32>(a) & 0xfffff000u);
     let e = (a - h) * (a + h);
-    let y = m_erfcx(a) * m_exp(-h * h) * (1.0f - e * (1.0f - e * (0.5f - e * 0.16666667f)));
-    return select(y, 2.0f - y, x < 0.0f);
+    let y = m_erfcx(a) * m_exp(-h * h) * (1.0f - e * (1.0f - e * (0.5f - e * (0.16666667f - e * 0.041666668f))));
+    return select(select(y, 2.0f - y, x < 0.0f), 1.0f - m_erf_near(x), m < 0.5f);
+}
+
+// erf(x) for |x| <= 1.
+fn m_erf_near(x: f32) -> f32 {
+    let z = x * x;
+    let q = -0.026853811f + z * (0.0051883268f + z * (-0.000801018672f + z * 7.853838e-5f));
+    return x * (1.1283791f + z * (-0.37612626f + z * (0.112835854f + z * q)));
 }
 
 fn m_erf(x: f32) -> f32 {
     let a = abs(x);
-    let z = x * x;
-    let q = -0.026853811f + z * (0.0051883268f + z * (-0.000801018672f + z * 7.853838e-5f));
-    let near = x * (1.1283791f + z * (-0.37612626f + z * (0.112835854f + z * q)));
     let c = select(a, 10.0f, a > 10.0f);
     let far = m_copysign(1.0f - m_erfcx(c) * m_exp(-c * c), x);
-    return select(far, near, a < 1.0f);
+    return select(far, m_erf_near(x), a < 1.0f);
 }
 
 // The distribution function of the standard normal.

@@ -13,6 +13,7 @@ pub mod number;
 pub mod pointwise;
 pub mod pool;
 pub mod reduce;
+pub mod scan;
 pub mod simd;
 pub mod softmax;
 pub mod view;

@@ -249,7 +249,7 @@ pub(super) fn store_four(d: DType, g: Grain, b: &str, i: &str, x: &[String; 4]) 
         _ => {
             for (k, x) in x.iter().enumerate() {
                 let one = store_one(d, g, b, &format!("({i} + {k}u)"), x);
-                let _ = if k == 0 { write!(s, "{one}") } else { write!(s, "if m > {k}u {{ {one} }}\n") };
+                let _ = if k == 0 { write!(s, "{one}") } else { writeln!(s, "if m > {k}u {{ {one} }}") };
             }
         }
     }

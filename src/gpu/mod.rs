@@ -17,6 +17,8 @@ mod recorder;
 pub mod reduce;
 mod reduce_wgsl;
 #[cfg(test)]
+mod rows_tests;
+#[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]
 mod tests;

@@ -44,6 +44,7 @@ fn side(shape: &[usize], strides: &[Dims], pick: impl Fn(usize) -> bool) -> Side
 /// Reduces `shape` over the dims marked in `dims`, after applying `prologue` (a program with one store) to the loads, which
 /// broadcast. Outputs have one view each (see `ReduceKind::outputs`), either of the whole rank (reduced dims of size 1) or
 /// of the kept dims only. False where WGSL cannot express it here.
+#[allow(clippy::too_many_arguments, reason = "a kernel call: what it runs, on what, into what")]
 pub fn reduce(
     rec: &mut Recorder,
     gpu: &Gpu,

@@ -2,6 +2,9 @@
 
 pub mod idx;
 pub mod safetensors;
+mod state;
+
+pub use state::{load_safetensors, save_safetensors};
 
 use crate::error::{Error, Result};
 use std::path::Path;

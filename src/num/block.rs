@@ -151,6 +151,42 @@ where
 #[cfg(not(target_arch = "x86_64"))]
 pub(super) use plain as wide;
 
+/// The f32 block of formulas with sin, cos or tan: the vector loop's reduction holds up to [`leaf32::TRIG_MAX`]; larger
+/// arguments are computed in f64.
+pub(super) unsafe fn guarded<R, const N: usize>(ins: &[*const u8], out: *mut u8, n: usize)
+where
+    R: Formula<F<true>, N> + Formula<F<false>, N> + Formula<D, N, Out = D>,
+    <R as Formula<F<true>, N>>::Out: Out<f32>,
+    <R as Formula<F<false>, N>>::Out: Out<f32>,
+{
+    let f: BlockFn = if wide_cpu() { wide::<R, F<true>, f32, N> } else { plain::<R, F<false>, f32, N> };
+    let mut done = 0;
+    while done < n {
+        let m = (n - done).min(CHUNK);
+        // SAFETY: the caller's promise: `n` elements behind every pointer.
+        unsafe {
+            let srcs: [*const u8; N] = std::array::from_fn(|k| ins[k].add(4 * done));
+            let to = out.add(4 * done) as *mut f32;
+            let arg = |k: usize, j: usize| (srcs[k] as *const f32).add(j).read();
+            let far = |j: usize| (0..N).fold(false, |far, k| far | (arg(k, j).abs() >= leaf32::TRIG_MAX));
+            if !(0..m).fold(false, |any, j| any | far(j)) {
+                f(&srcs, out.add(4 * done), m);
+            } else {
+                // only the far ones, so that no result depends on its neighbours; first, since the output may be an input
+                let mut patches = [(0, 0f32); CHUNK];
+                let mut count = 0;
+                for j in (0..m).filter(|&j| far(j)) {
+                    patches[count] = (j, R::eval(std::array::from_fn(|k| D(arg(k, j) as f64))).0 as f32);
+                    count += 1;
+                }
+                f(&srcs, out.add(4 * done), m);
+                patches[..count].iter().for_each(|&(j, y)| to.add(j).write(y));
+            }
+        }
+        done += m;
+    }
+}
+
 /// True where the machine runs [`wide`] loops.
 #[inline]
 pub(super) fn wide_cpu() -> bool {
@@ -202,6 +238,23 @@ where
 {
     let f: BlockFn = if wide_cpu() { wide::<R, F<true>, f32, N> } else { plain::<R, F<false>, f32, N> };
     let is_bool = size_of::<<<R as Formula<F<true>, N>>::Out as Out<f32>>::Mem>() == 1;
+    // SAFETY: the caller's promise is the same.
+    unsafe { half_by::<H, N>(f, is_bool, ins, out, n) }
+}
+
+/// [`half`] of a formula with sin, cos or tan.
+pub(super) unsafe fn half_guarded<R, H, const N: usize>(ins: &[*const u8], out: *mut u8, n: usize)
+where
+    H: Half,
+    R: Formula<F<true>, N> + Formula<F<false>, N> + Formula<D, N, Out = D>,
+    <R as Formula<F<true>, N>>::Out: Out<f32>,
+    <R as Formula<F<false>, N>>::Out: Out<f32>,
+{
+    // SAFETY: the caller's promise is the same.
+    unsafe { half_by::<H, N>(guarded::<R, N>, false, ins, out, n) }
+}
+
+unsafe fn half_by<H: Half, const N: usize>(f: BlockFn, is_bool: bool, ins: &[*const u8], out: *mut u8, n: usize) {
     let mut wides = [[0f32; CHUNK]; N];
     let mut done = 0;
     // SAFETY: the caller's promise: `n` elements behind every pointer; each chunk is read before it is written.

@@ -22,7 +22,7 @@ pub(super) fn asinh(x: f64) -> f64 {
 
 /// Inverse hyperbolic cosine.
 pub(super) fn acosh(x: f64) -> f64 {
-    libm::acosh(x)
+    if x < 1.0 { f64::NAN } else { libm::acosh(x) }
 }
 
 /// Inverse hyperbolic tangent.
@@ -142,7 +142,8 @@ pub(super) fn i0(x: f64) -> f64 {
         return if x.is_nan() { x } else { sum };
     }
     if x == f64::INFINITY {
-        return x;
+        // as PyTorch: infinity over infinity
+        return f64::NAN;
     }
     let (mut term, mut sum) = (1.0, 1.0);
     for k in 1..30 {

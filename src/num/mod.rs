@@ -171,5 +171,9 @@ macro_rules! float_trait {
 }
 for_leaves!(float_trait);
 
+/// Floats in formulas with sin, cos or tan, whose large arguments need their own path on the CPU.
+pub trait Trig: Float {}
+impl<T: Float> Trig for T {}
+
 #[cfg(test)]
 mod tests;

@@ -12,8 +12,8 @@ use crate::tensor::{
 /// What [`Tensor::to`] takes: a dtype, a device, or both.
 #[derive(Clone, Copy, Debug)]
 pub struct To {
-    dtype: Option<DType>,
-    device: Option<Device>,
+    pub(crate) dtype: Option<DType>,
+    pub(crate) device: Option<Device>,
 }
 
 impl From<DType> for To {

@@ -166,6 +166,19 @@ pub fn full_like(t: &Tensor, value: impl Into<Scalar>, options: impl Into<Tensor
     full(t.shape(), value, t.like(options))
 }
 
+impl Tensor {
+    /// All one value. Dtype and device are the tensor's unless the options say otherwise (`tensor.new_full`).
+    #[track_caller]
+    pub fn new_full(
+        &self,
+        shape: impl Into<Shape>,
+        value: impl Into<Scalar>,
+        options: impl Into<TensorOptions>,
+    ) -> Tensor {
+        full(shape, value, self.like(options))
+    }
+}
+
 impl Device {
     /// Waits until the device has done all that this thread asked of it (`torch.cuda.synchronize`).
     ///

@@ -2,27 +2,56 @@
 
 pub mod pointwise;
 
+mod advanced;
+mod cat;
 mod compose;
+mod conv;
+mod conv_int;
 mod copy;
 mod create;
+mod index;
 mod indexing;
+mod linear;
+mod loss;
+mod matmul;
 mod minmax;
+mod on_gpu;
 mod operand;
+mod pad;
+mod pair;
+mod pieces;
+mod pool;
 mod random;
 mod reduce;
+mod reduce_kernels;
+mod scan;
+mod scatter_reduce;
+mod shape_ops;
+mod softmax;
 mod stats;
 mod views;
 
+pub use cat::*;
+pub use conv::{Conv2dOptions, Padding};
 pub use copy::To;
 pub use create::*;
+pub use indexing::{Ellipsis, IntoIndex, NewAxis, S, TensorIndex};
+pub use pieces::*;
 pub use random::*;
 pub use reduce::ReduceOptions;
+pub use scan::DTypeOptions;
+pub use scatter_reduce::ScatterReduce;
+pub use shape_ops::*;
 pub use stats::VarOptions;
 pub use views::IntoSizes;
 
-pub use operand::Operand;
+pub use linear::AddmmOptions;
+pub use loss::{CrossEntropyOptions, Reduction};
+pub use operand::{MaybeTensor, Operand};
+pub use pair::Pair;
 pub use pointwise::{
     AlphaOptions, Approximate, Bound, DivOptions, EluOptions, GeluOptions, HardtanhOptions, IscloseOptions,
     LeakyReluOptions, LogitOptions, NanToNumOptions, RoundOptions, RoundingMode, ShrinkOptions, SoftplusOptions,
     ValueOptions, pow, where_cond,
 };
+pub use pool::{AvgPool2dOptions, MaxPool2dOptions};

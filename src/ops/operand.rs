@@ -75,7 +75,7 @@ macro_rules! operators {
             fn $assign_method(&mut self, other: R) { unwrap(self.checked().$inplace(other)); }
         }
         // one integer and one float type, so that `(2.0 * &x).sum()` infers
-        operators!(@scalars $trait $method: bool, i64, f64);
+        operators!(@scalars $trait $method: bool, i64, f64, Scalar);
     )*};
     (@scalars $trait:ident $method:ident: $($t:ty),*) => {$(
         impl std::ops::$trait<&Tensor> for $t {
@@ -132,5 +132,40 @@ impl std::ops::Not for Tensor {
     #[track_caller]
     fn not(self) -> Tensor {
         unwrap(self.checked().bitwise_not())
+    }
+}
+
+/// A tensor or nothing: what an optional tensor argument takes (`()`, a tensor, or an `Option`).
+#[derive(Clone, Debug, Default)]
+pub struct MaybeTensor(pub Option<Tensor>);
+
+impl From<()> for MaybeTensor {
+    fn from(_: ()) -> MaybeTensor {
+        MaybeTensor(None)
+    }
+}
+impl From<&Tensor> for MaybeTensor {
+    fn from(t: &Tensor) -> MaybeTensor {
+        MaybeTensor(Some(t.clone()))
+    }
+}
+impl From<Tensor> for MaybeTensor {
+    fn from(t: Tensor) -> MaybeTensor {
+        MaybeTensor(Some(t))
+    }
+}
+impl From<Option<&Tensor>> for MaybeTensor {
+    fn from(t: Option<&Tensor>) -> MaybeTensor {
+        MaybeTensor(t.cloned())
+    }
+}
+impl From<&Option<Tensor>> for MaybeTensor {
+    fn from(t: &Option<Tensor>) -> MaybeTensor {
+        MaybeTensor(t.clone())
+    }
+}
+impl From<Option<Tensor>> for MaybeTensor {
+    fn from(t: Option<Tensor>) -> MaybeTensor {
+        MaybeTensor(t)
     }
 }

@@ -4,7 +4,6 @@
 
 use super::create::empty;
 use crate::cpu::memory::HostBuf;
-use crate::device::Device;
 use crate::dtype::{DType, Element};
 use crate::error::{Result, bail, ensure};
 use crate::gpu::GpuView;

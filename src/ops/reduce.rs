@@ -4,15 +4,16 @@
 //! input once, element by element in any order of the kept dims, so an elementwise chain can be computed on the way in.
 
 use super::compose::composite;
+use super::pointwise::select as choose;
 use super::views::IntoSizes;
-use crate::cpu::number::Number;
-use crate::cpu::view::{View, ViewMut};
 use crate::dtype::{DType, dispatch};
 use crate::error::{Result, bail, ensure};
 use crate::gpu::GpuView;
 use crate::shape::{Dims, dim_mask, expandable};
 use crate::stream::{CpuView, Epilogue, Kernel, Launch};
-use crate::tensor::{Ctx, Grads, Meta, Op, OutSpec, Saves, Tensor, apply_one, methods, one_grad, to_dtype};
+use crate::tensor::{
+    Ctx, Grads, In, Meta, Op, OutSpec, Saves, Tensor, apply_one, grad_enabled, methods, one_grad, to_dtype,
+};
 use smallvec::SmallVec;
 use std::sync::Arc;
 
@@ -173,67 +174,6 @@ impl Reduce {
     }
 }
 
-impl Reduce {
-    fn run_cpu<T: Number<Acc: Number<Acc = T::Acc>>>(&self, x: &CpuView, outs: &[CpuView]) {
-        use crate::cpu::reduce as k;
-        let (x, mask) = (x.typed::<T>(), &self.mask[..]);
-        let dim = mask.iter().position(|m| *m);
-        match self.kind {
-            Kind::Sum | Kind::Prod | Kind::Mean => self.fold::<T>(x, &outs[0]),
-            Kind::Max => k::amax(outs[0].typed_mut(), x, mask),
-            Kind::Min => k::amin(outs[0].typed_mut(), x, mask),
-            Kind::Any => k::any(truth(&outs[0]), x, mask),
-            Kind::All => k::all(truth(&outs[0]), x, mask),
-            Kind::CountNonzero => k::count_nonzero(outs[0].typed_mut(), x, mask),
-            Kind::Norm(p) => k::norm(outs[0].typed_mut(), x, mask, p),
-            Kind::Var { correction, std } => k::var_mean(outs[0].typed_mut(), None, x, mask, correction, std),
-            Kind::VarMean { correction, std } => {
-                k::var_mean(outs[0].typed_mut(), Some(outs[1].typed_mut()), x, mask, correction, std)
-            }
-            Kind::ArgMax | Kind::ArgMin | Kind::MaxIndex | Kind::MinIndex => {
-                let arg = matches!(self.kind, Kind::ArgMax | Kind::ArgMin);
-                let (values, indices) = if arg { (None, outs[0]) } else { (Some(outs[0].typed_mut()), outs[1]) };
-                let indices = Some(indices.typed_mut());
-                // a 0-dim tensor is its own extreme
-                let (shape, strides) = (&[1][..], &[1][..]);
-                let (x, dim) = match dim {
-                    Some(d) => (x, d),
-                    // SAFETY: the one element of a 0-dim tensor.
-                    None => (unsafe { View::new(x.ptr(), shape, strides) }, 0),
-                };
-                match self.kind {
-                    Kind::ArgMax | Kind::MaxIndex => k::max_dim(values, indices, x, dim),
-                    _ => k::min_dim(values, indices, x, dim),
-                }
-            }
-        }
-    }
-
-    /// Sums and their like, whose result may have another dtype than the input.
-    fn fold<T: Number<Acc: Number<Acc = T::Acc>>>(&self, x: View<T>, out: &CpuView) {
-        use crate::cpu::reduce as k;
-        if out.dtype == T::DTYPE {
-            let (out, mask) = (out.typed_mut::<T>(), &self.mask[..]);
-            return match self.kind {
-                Kind::Sum => k::sum(out, x, mask),
-                Kind::Prod => k::prod(out, x, mask),
-                _ => k::mean(out, x, mask),
-            };
-        }
-        let (out, mask) = (out.typed_mut::<T::Acc>(), &self.mask[..]);
-        match self.kind {
-            Kind::Sum => k::sum(out, x, mask),
-            Kind::Prod => k::prod(out, x, mask),
-            _ => k::mean(out, x, mask),
-        }
-    }
-}
-
-/// A result that is true or false, also where it is kept as uint8.
-fn truth<'a>(out: &CpuView<'a>) -> ViewMut<'a, bool> {
-    CpuView { dtype: DType::Bool, ..*out }.typed_mut()
-}
-
 impl Kernel for Reduce {
     fn name(&self) -> &'static str {
         self.op_name()
@@ -242,8 +182,8 @@ impl Kernel for Reduce {
         dispatch!(ins[0].dtype, T => self.run_cpu::<T>(&ins[0], outs));
         Ok(())
     }
-    fn gpu(&self, _: &mut Launch, _: &[GpuView], _: &[GpuView]) -> Result<bool> {
-        Ok(false)
+    fn gpu(&self, launch: &mut Launch, ins: &[GpuView], outs: &[GpuView]) -> Result<bool> {
+        self.run_gpu(launch, &ins[0], outs)
     }
     fn checks_data(&self) -> bool {
         false
@@ -340,6 +280,9 @@ impl Op for Reduce {
 /// The gradient of a product: each element's is the product of the others, also where some are zero.
 fn prod_vjp(op: &Reduce, cx: &Ctx) -> Result<Tensor> {
     let (x, g) = (cx.input(0)?, op.restore(cx.g())?);
+    if grad_enabled() && x.dim() > 0 {
+        return g.checked().mul(&super::scan::products_of_others(op, &x)?);
+    }
     // without zeros the product over the element; else only a lone zero gets the product of the rest
     let zero = x.detach().checked().eq(0)?;
     let full = x.checked().masked_fill(&zero, 1)?;
@@ -348,7 +291,7 @@ fn prod_vjp(op: &Reduce, cx: &Ctx) -> Result<Tensor> {
     let all = g.checked().mul(rest)?;
     let ordinary = all.checked().div(&x)?.checked().masked_fill(&zeros.checked().ne(0)?, 0)?;
     let lone = zero.checked().bitwise_and(&zeros.checked().eq(1)?)?;
-    lone.checked().where_cond(&all, &ordinary)
+    choose(&lone, In::T(&all), In::T(&ordinary))
 }
 
 /// A reduction over the dims named, or over all: a kind with one result.
@@ -374,11 +317,17 @@ fn some_dims(dims: &[isize], keepdim: bool) -> Option<&[isize]> {
 
 #[track_caller]
 fn sums(t: &Tensor, kind: Kind, dims: &[isize], options: ReduceOptions) -> Result<Tensor> {
-    let dtype = options.dtype.unwrap_or(sum_dtype(t.dtype()));
-    // a sum of integers widens as it goes; every other dtype is the input's first
-    let x = if options.dtype.is_some_and(|d| d != t.dtype()) { to_dtype(t, dtype) } else { t.clone() };
-    // integers narrower than int64 add up in int64 and wrap to the dtype asked for
-    reduce(&x, kind, some_dims(dims, options.keepdim), options.keepdim, dtype)
+    let x = if options.dtype.is_some_and(|d| d != t.dtype()) {
+        to_dtype(t, options.dtype.unwrap_or(t.dtype()))
+    } else {
+        t.clone()
+    };
+    let sum = reduce(&x, kind, some_dims(dims, options.keepdim), options.keepdim, sum_dtype(x.dtype()))?;
+    // integers add up in int64, which the dtype asked for cuts
+    Ok(match options.dtype {
+        Some(d) if d != sum.dtype() => to_dtype(&sum, d),
+        _ => sum,
+    })
 }
 
 #[track_caller]

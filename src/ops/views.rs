@@ -52,7 +52,7 @@ impl IntoSizes for () {
 macro_rules! views {
     ($($name:ident { $($f:ident: $t:ty),* } $node:literal, |$v:ident, $l:ident| $layout:expr, |$w:ident, $g:ident, $cx:ident| $vjp:expr;)*) => {$(
         #[derive(Debug)]
-        struct $name { $($f: $t),* }
+        pub(crate) struct $name { $(pub(crate) $f: $t),* }
         impl ViewOp for $name {
             fn node_name(&self) -> &'static str { $node }
             fn layout(&self, $l: &Layout) -> Result<Layout> { let $v = self; $layout }
@@ -100,6 +100,25 @@ views! {
         |_v, g, cx| g.checked().reshape(&cx.input_shape(0));
     Diagonal { offset: isize, a: isize, b: isize } "DiagonalBackward0", |v, l| l.diagonal(v.offset, v.a, v.b),
         |v, g, cx| place(cx, g, |x| x.checked().diagonal(v.offset, v.a, v.b));
+}
+
+/// A view of a whole tensor (`x[...]`).
+pub(crate) fn whole(t: &Tensor) -> Result<Tensor> {
+    view(t, Alias {})
+}
+
+/// Puts a view's layout and history under a tensor's own handles.
+fn become_view(t: &Tensor, view: &Tensor) -> Result<Tensor> {
+    crate::tensor::check_inplace(t, false)?;
+    let node = view.grad_fn();
+    let mut body = t.body();
+    body.layout = view.layout();
+    t.set_body(body);
+    crate::tensor::finish_inplace(t, None::<fn(&Tensor) -> std::sync::Arc<crate::tensor::Node>>);
+    if let Some(node) = node {
+        t.set_history(node, 0);
+    }
+    Ok(t.clone())
 }
 
 methods! {
@@ -207,6 +226,21 @@ methods! {
         ensure!(self.dim() >= 2, Runtime, "tensor.mT is only supported on matrices or batches of matrices. Got {}-D tensor.", self.dim());
         self.transpose(-2, -1)
     }
+
+    /// [`Tensor::t`] in place: every handle of the tensor sees the new layout (`tensor.t_`).
+    fn t_(&self) -> Tensor { become_view(self.0, &self.t()?) }
+
+    /// [`Tensor::transpose`] in place (`tensor.transpose_`).
+    fn transpose_(&self, dim0: isize, dim1: isize) -> Tensor { become_view(self.0, &self.transpose(dim0, dim1)?) }
+
+    /// [`Tensor::squeeze`] in place (`tensor.squeeze_`).
+    fn squeeze_(&self) -> Tensor { become_view(self.0, &self.squeeze()?) }
+
+    /// [`Tensor::squeeze_dim`] in place (`tensor.squeeze_(dim)`).
+    fn squeeze_dim_(&self, dims: impl IntoSizes) -> Tensor { become_view(self.0, &self.squeeze_dim(dims)?) }
+
+    /// [`Tensor::unsqueeze`] in place (`tensor.unsqueeze_`).
+    fn unsqueeze_(&self, dim: isize) -> Tensor { become_view(self.0, &self.unsqueeze(dim)?) }
 
     /// Dims moved to new places; the others keep their order (`torch.movedim`).
     fn movedim(&self, source: impl IntoSizes, destination: impl IntoSizes) -> Tensor {

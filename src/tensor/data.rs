@@ -65,6 +65,25 @@ impl Tensor {
         crate::dtype::dispatch!(self.dtype(), T => Ok(self.to_vec::<T>()?[0].to_scalar()))
     }
 
+    /// The elements in row-major order as little-endian bytes of the dtype. Waits for the device.
+    ///
+    /// # Errors
+    /// What went wrong on the device since the last wait.
+    pub fn to_bytes(&self) -> Result<Vec<u8>> {
+        stream::read_bytes(&self.packed().arg())
+    }
+
+    /// A CPU tensor over a copy of row-major little-endian bytes.
+    ///
+    /// # Errors
+    /// If there are not as many bytes as the sizes and the dtype need.
+    pub fn from_bytes(bytes: &[u8], shape: &[usize], dtype: DType) -> Result<Tensor> {
+        let want = crate::shape::numel(shape) * dtype.size();
+        ensure!(bytes.len() == want, Value, "{} bytes for shape {shape:?} of {dtype}, which needs {want}", bytes.len());
+        let host = crate::cpu::memory::HostBuf::from_bytes(bytes);
+        Ok(Tensor::from_storage(stream::Storage::from_host(dtype, host), shape, dtype))
+    }
+
     /// The same elements without history, sharing memory and version (`tensor.detach()`).
     pub fn detach(&self) -> Tensor {
         super::alias(self)

@@ -63,6 +63,17 @@ pub struct Elementwise {
     pub vjp: fn(&Ctx) -> Result<Grads>,
 }
 
+impl Elementwise {
+    /// True where PyTorch's node has an edge for that operand: tensors, and the numbers that it wraps in tensors.
+    pub(super) fn shows_input(&self, i: usize, number: bool) -> bool {
+        match self.node {
+            "WhereBackward0" => i > 0,
+            "AddBackward0" | "SubBackward0" | "MulBackward0" | "DivBackward0" => i < 2,
+            _ => !number,
+        }
+    }
+}
+
 /// The bit of [`Elementwise::saves`] that keeps the output.
 pub const OUTPUT: u8 = 1 << 7;
 
@@ -322,7 +333,9 @@ pub fn elementwise_(op: &'static Elementwise, ins: &[In]) -> Result<()> {
     }
     let before = ((op.saves)(needs) & 1 != 0).then(|| target.detach().copy_now());
     // the tape's edges are those of the operands as they were before the write
-    let node = (needs != 0 && dtype.is_float()).then(|| record(op, ins, needs, before.as_ref()));
+    // PyTorch records nothing for a logical op in place: the target keeps its history
+    let recorded = needs != 0 && dtype.is_float() && op.rule != Rule::Logical;
+    let node = recorded.then(|| record(op, ins, needs, before.as_ref()));
     stream::point(PointCmd {
         action: Action::Row(op.row),
         dtype: plan.compute,

@@ -18,7 +18,7 @@ pub(crate) use checked::{methods, unwrap};
 pub use create::{IntoTensorData, TensorOptions};
 pub use elementwise::{Elementwise, In, OUTPUT, Rule, copy_into, elementwise, elementwise_, to_dtype};
 pub use flags::{GradModeGuard, enable_grad, is_grad_enabled, no_grad, no_grad_guard};
-pub use inplace::{check_inplace, copy_tracked, fill_tracked, finish_inplace};
+pub use inplace::{check_inplace, copy_tracked, fill_tracked, finish_inplace, swap_data};
 pub use promote::{can_cast, result_type};
 pub use tape::{
     Backward, Ctx, Edge, Func, Grads, Hook, Node, OutMeta, Saved, SavedSet, grad_enabled, next_sequence, no_grads,

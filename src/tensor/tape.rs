@@ -267,7 +267,11 @@ impl Node {
     /// The nodes that its inputs came from, with the number of their output (`grad_fn.next_functions`); None where an input
     /// needs no gradient.
     pub fn next_functions(&self) -> Vec<Option<(Arc<Node>, u32)>> {
-        self.edges.iter().map(|e| e.as_ref().map(|e| (e.node.clone(), e.index))).collect()
+        let shown = self.edges.iter().enumerate().filter(|(i, _)| match &self.func {
+            Func::Elementwise(op, scalars) => op.shows_input(*i, scalars.get(*i).is_some_and(Option::is_some)),
+            _ => true,
+        });
+        shown.map(|(_, e)| e.as_ref().map(|e| (e.node.clone(), e.index))).collect()
     }
 
     /// The leaf of an `AccumulateGrad` node (`grad_fn.variable`).
@@ -298,6 +302,10 @@ impl Node {
         }
         let cx = Ctx { node: self, grads };
         match &self.func {
+            // a comparison in place is a step function: its gradient is zero
+            Func::Elementwise(op, _) if op.row.bool_out => {
+                Ok((0..self.edges.len()).map(|i| cx.needs(i).then(|| Tensor::zeros_of(&cx.input_meta(i)))).collect())
+            }
             Func::Elementwise(op, _) => (op.vjp)(&cx),
             Func::Op(op) => op.vjp(&cx),
             Func::View(op) => match &grads[0] {
@@ -353,6 +361,11 @@ impl Ctx<'_> {
         self.node.edges.get(input).is_some_and(Option::is_some)
     }
 
+    /// Number of inputs.
+    pub fn count(&self) -> usize {
+        self.node.edges.len()
+    }
+
     /// The form of an input whose gradient is wanted.
     pub fn input_meta(&self, input: usize) -> OutMeta {
         match self.node.edges.get(input) {
@@ -385,6 +398,11 @@ impl Ctx<'_> {
             }
             _ => panic!("{} did not save input {input}", self.node.name()),
         }
+    }
+
+    /// True where the node kept that input: an optional one may not have been given.
+    pub fn has_saved(&self, input: usize) -> bool {
+        matches!(self.node.saved.lock().inputs.get(input), Some(Some(_)))
     }
 
     /// A saved output with its history, checked for writes since.

@@ -276,16 +276,8 @@ impl Call {
         self.ints(name)?.into_iter().map(|i| unsigned(name, i)).collect()
     }
 
-    pub fn opt_sizes(&self, name: &str) -> Get<Option<Vec<usize>>> {
-        self.get(name).map(|_| self.sizes(name)).transpose()
-    }
-
     pub fn size(&self, name: &str) -> Get<usize> {
         unsigned(name, self.int(name)?)
-    }
-
-    pub fn size_or(&self, name: &str, default: usize) -> Get<usize> {
-        if self.get(name).is_some() { self.size(name) } else { Ok(default) }
     }
 
     pub fn flag(&self, name: &str, default: bool) -> Get<bool> {

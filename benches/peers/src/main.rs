@@ -165,7 +165,7 @@ fn main() {
         let (x, t) = (randn([64, 1, 32, 32], ()).to(device), randint(0, 10, [64], ()).to(device));
         b.run("lenet_train_b64", || {
             optimizer.zero_grad();
-            let loss = F::cross_entropy(&net.call(&x), &t, ());
+            let loss = F::cross_entropy(&net.call(&x), &t);
             loss.backward();
             optimizer.step();
             loss.detach()
@@ -177,7 +177,7 @@ fn main() {
         let (x, t) = (randn([128, 784], ()).to(device), randint(0, 10, [128], ()).to(device));
         b.run("mlp_train_adam_b128", || {
             optimizer.zero_grad();
-            let loss = F::cross_entropy(&net.call(&x), &t, ());
+            let loss = F::cross_entropy(&net.call(&x), &t);
             loss.backward();
             optimizer.step();
             loss.detach()

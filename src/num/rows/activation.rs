@@ -44,8 +44,7 @@ rows! {
         T::select(x.ge(-lambd) & x.le(lambd) & !x.is_nan(), T::lit(0.0), x)
     };
     SOFTSHRINK = "softshrink", Float, |x, lambd| {
-        // times 0, so that NaN stays
-        T::select(x.gt(lambd), x - lambd, T::select(x.lt(-lambd), x + lambd, x * 0.0))
+        T::select(x.gt(lambd), x - lambd, T::select(x.lt(-lambd), x + lambd, T::select(x.is_nan(), x, T::lit(0.0))))
     };
     THRESHOLD = "threshold", Arith, |x, threshold, value| T::select(x.le(threshold) & !x.is_nan(), value, x);
 }

@@ -44,8 +44,8 @@ rows! {
     };
     LOGSIGMOID_BACKWARD = "logsigmoid_backward", Float, |g, x| g * (-x).sigmoid();
     HARDSWISH_BACKWARD = "hardswish_backward", Float, |g, x| {
-        let inside = T::select(x.gt(T::lit(3.0)), g, g * (x / 3.0 + 0.5));
-        T::select(x.lt(T::lit(-3.0)) & !x.is_nan(), T::lit(0.0), inside)
+        let inside = T::select(x.ge(T::lit(3.0)), g, g * (x / 3.0 + 0.5));
+        T::select(x.le(T::lit(-3.0)) & !x.is_nan(), T::lit(0.0), inside)
     };
     HARDSIGMOID_BACKWARD = "hardsigmoid_backward", Float, |g, x| {
         T::select(x.abs().lt(T::lit(3.0)), g * (1.0 / 6.0), T::lit(0.0))

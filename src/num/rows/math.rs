@@ -13,9 +13,9 @@ rows! {
     LOG2 = "log2", Float, |x| x.log2();
     LOG10 = "log10", Float, |x| x.log10();
     LOG1P = "log1p", Float, |x| x.log1p();
-    SIN = "sin", Float, |x| x.sin();
-    COS = "cos", Float, |x| x.cos();
-    TAN = "tan", Float, |x| x.tan();
+    SIN = "sin", Trig, |x| x.sin();
+    COS = "cos", Trig, |x| x.cos();
+    TAN = "tan", Trig, |x| x.tan();
     ASIN = "asin", Float, |x| x.asin();
     ACOS = "acos", Float, |x| x.acos();
     ATAN = "atan", Float, |x| x.atan();
@@ -68,7 +68,7 @@ rows! {
         let step = T::select(x.gt(zero) & !x.is_nan(), one, zero);
         T::select(x.eq(zero) & !x.is_nan(), at_zero, step)
     };
-    SINC = "sinc", Float, |x| {
+    SINC = "sinc", Trig, |x| {
         let z = x * PI;
         T::select(x.eq(T::lit(0.0)), T::lit(1.0), z.sin() / z)
     };

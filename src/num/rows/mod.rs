@@ -5,12 +5,14 @@ mod arith;
 mod backward;
 mod logic;
 mod math;
+mod special;
 
 pub use activation::*;
 pub use arith::*;
 pub use backward::*;
 pub use logic::*;
 pub use math::*;
+pub use special::*;
 
 use super::dual::DualFn;
 use crate::program::Row;
@@ -21,7 +23,15 @@ use std::sync::LazyLock;
 pub(super) type Entry = (&'static Row, Option<DualFn>);
 
 static TABLE: LazyLock<Vec<Entry>> = LazyLock::new(|| {
-    let parts = [arith::TABLE, logic::TABLE, &[(&WHERE, None)], math::TABLE, activation::TABLE, backward::TABLE];
+    let parts = [
+        arith::TABLE,
+        logic::TABLE,
+        &[(&WHERE, None)],
+        math::TABLE,
+        activation::TABLE,
+        backward::TABLE,
+        special::TABLE,
+    ];
     parts.concat()
 });
 static ROWS: LazyLock<Vec<&'static Row>> = LazyLock::new(|| TABLE.iter().map(|e| e.0).collect());
@@ -77,6 +87,15 @@ macro_rules! cpu {
     (Ring $d:ident, $r:ty, $n:expr) => { cpu!(Base $d, $r, $n) };
     (Arith $d:ident, $r:ty, $n:expr) => { cpu!(@float $d, $r, $n, cpu!(@int $d, $r, $n, None)) };
     (Float $d:ident, $r:ty, $n:expr) => { cpu!(@float $d, $r, $n, None) };
+    (Trig $d:ident, $r:ty, $n:expr) => {
+        match $d {
+            DType::F32 => Some(guarded::<$r, { $n }> as BlockFn),
+            DType::F64 => cpu!(@pick $r, $n, D, D, f64),
+            DType::F16 => Some(half_guarded::<$r, F16, { $n }> as BlockFn),
+            DType::BF16 => Some(half_guarded::<$r, BF16, { $n }> as BlockFn),
+            _ => None,
+        }
+    };
     (Int $d:ident, $r:ty, $n:expr) => { cpu!(@int $d, $r, $n, None) };
     (Bits $d:ident, $r:ty, $n:expr) => { cpu!(@int $d, $r, $n, cpu!(@bool $d, $r, $n)) };
 }
@@ -94,6 +113,9 @@ macro_rules! in_class {
         $d != DType::Bool
     };
     (Float $d:ident) => {
+        $d.is_float()
+    };
+    (Trig $d:ident) => {
         $d.is_float()
     };
     (Int $d:ident) => {
@@ -149,7 +171,7 @@ macro_rules! rows {
         #[allow(unused_imports, reason = "which of them a file's rows need differs")]
         use {
             super::super::{block::*, dual::Dual, lanes::*, val::Val, wgsl::row_fn},
-            super::super::{Arith, Base, Bits, Float, Int, Ring},
+            super::super::{Arith, Base, Bits, Float, Int, Ring, Trig},
             super::{Entry, cpu, dual_entry, in_class, is_bool, out_type},
             crate::{DType, program::{BlockFn, Row}},
         };

@@ -6,30 +6,23 @@ use crate::error::{Result, bail, ensure};
 use crate::ops::Operand;
 use crate::tensor::{In, Tensor, elementwise, no_grads, to_dtype, unwrap};
 
-macro_rules! flat {
-    ($($name:ident $rule:ident $n:literal;)*) => {
-        ops! { $($name = $name, $rule, "NotDifferentiable", nothing, |_| Ok(no_grads($n));)* }
-    };
-}
-flat! {
-    EQ Compare 2;
-    NE Compare 2;
-    LT Compare 2;
-    LE Compare 2;
-    GT Compare 2;
-    GE Compare 2;
-    LOGICAL_AND Logical 2;
-    LOGICAL_OR Logical 2;
-    LOGICAL_XOR Logical 2;
-    LOGICAL_NOT Logical 1;
-    ISNAN Compare 1;
-    ISINF Compare 1;
-    ISPOSINF Compare 1;
-    ISNEGINF Compare 1;
-    ISFINITE Compare 1;
-    SIGNBIT Compare 1;
-}
 ops! {
+    EQ = EQ, Compare, "NotDifferentiable", nothing, |_| Ok(no_grads(2));
+    NE = NE, Compare, "NotDifferentiable", nothing, |_| Ok(no_grads(2));
+    LT = LT, Compare, "NotDifferentiable", nothing, |_| Ok(no_grads(2));
+    LE = LE, Compare, "NotDifferentiable", nothing, |_| Ok(no_grads(2));
+    GT = GT, Compare, "NotDifferentiable", nothing, |_| Ok(no_grads(2));
+    GE = GE, Compare, "NotDifferentiable", nothing, |_| Ok(no_grads(2));
+    LOGICAL_AND = LOGICAL_AND, Logical, "NotDifferentiable", nothing, |_| Ok(no_grads(2));
+    LOGICAL_OR = LOGICAL_OR, Logical, "NotDifferentiable", nothing, |_| Ok(no_grads(2));
+    LOGICAL_XOR = LOGICAL_XOR, Logical, "NotDifferentiable", nothing, |_| Ok(no_grads(2));
+    LOGICAL_NOT = LOGICAL_NOT, Logical, "NotDifferentiable", nothing, |_| Ok(no_grads(1));
+    ISNAN = ISNAN, Compare, "NotDifferentiable", nothing, |_| Ok(no_grads(1));
+    ISINF = ISINF, Compare, "NotDifferentiable", nothing, |_| Ok(no_grads(1));
+    ISPOSINF = ISPOSINF, Compare, "NotDifferentiable", nothing, |_| Ok(no_grads(1));
+    ISNEGINF = ISNEGINF, Compare, "NotDifferentiable", nothing, |_| Ok(no_grads(1));
+    ISFINITE = ISFINITE, Compare, "NotDifferentiable", nothing, |_| Ok(no_grads(1));
+    SIGNBIT = SIGNBIT, Compare, "NotDifferentiable", nothing, |_| Ok(no_grads(1));
     WHERE = WHERE, Where, "WhereBackward0", |_| 1, |cx| {
         let c = cx.input(0)?;
         // the condition has no gradient
@@ -41,7 +34,7 @@ ops! {
     };
 }
 
-fn select(condition: &Tensor, a: In, b: In) -> Result<Tensor> {
+pub(crate) fn select(condition: &Tensor, a: In, b: In) -> Result<Tensor> {
     let dtype = condition.dtype();
     ensure!(
         matches!(dtype, DType::Bool | DType::U8),

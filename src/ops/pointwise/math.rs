@@ -247,6 +247,14 @@ crate::tensor::methods! {
         }
     }
 
+    /// [`Tensor::logit_with`] in place.
+    fn logit_with_(&self, options: impl Into<LogitOptions>) -> Tensor {
+        match options.into().eps {
+            None => self.logit_(),
+            Some(eps) => self.clamp_(eps, 1.0 - eps)?.checked().logit_(),
+        }
+    }
+
     /// 0 for positive numbers, pi for negative ones (`torch.angle`).
     fn angle(&self) -> Tensor {
         let x = if self.dtype().is_float() { self.0.clone() } else { to_dtype(self.0, DType::F32) };

@@ -14,6 +14,8 @@ mod math;
 mod power;
 mod round;
 mod special;
+#[cfg(test)]
+mod tests;
 
 pub use activation::{
     Approximate, EluOptions, GeluOptions, HardtanhOptions, LeakyReluOptions, ShrinkOptions, SoftplusOptions,
@@ -27,13 +29,15 @@ pub use round::RoundOptions;
 
 pub(crate) use arith::*;
 pub(crate) use bits::*;
+pub(crate) use compare::select;
 
 use crate::error::Result;
 use crate::tensor::{Ctx, Elementwise, In, OUTPUT, Tensor, elementwise, elementwise_};
 
 /// Elementwise ops as statics: `NAME = ROW, Rule, "NodeName", saves <fn>, <vjp>;`
 macro_rules! ops {
-    ($($(#[$m:meta])* $name:ident = $row:ident, $rule:ident, $node:literal, $saves:expr, $vjp:expr;)*) => {$(
+    ($($(#[$m:meta])* $name:ident = $row:ident, $rule:ident, $node:literal, $saves:expr, $vjp:expr;)*) => {
+        $(
         $(#[$m])*
         pub(crate) static $name: $crate::tensor::Elementwise = $crate::tensor::Elementwise {
             row: &$crate::num::rows::$row,
@@ -42,7 +46,11 @@ macro_rules! ops {
             saves: $saves,
             vjp: $vjp,
         };
-    )*};
+    )*
+        /// Every op of this file.
+        #[cfg(test)]
+        pub(super) static ALL: &[&$crate::tensor::Elementwise] = &[$(&$name),*];
+    };
 }
 
 /// The gradients of the inputs in order, each computed only where it is wanted: `grads!(cx; g * b, g * a)`.

@@ -1,18 +1,47 @@
 //! Special functions (`torch.special`).
 
-use super::{input, ops, unary_methods};
+use super::{grads, input, inputs, ops, output, unary_methods, where_cond};
 use crate::error::bail;
 
 ops! {
-    DIGAMMA = DIGAMMA, Float, "DigammaBackward0", input, |_| {
-        bail!(NotImplemented, "derivative for aten::digamma is not implemented")
+    DIGAMMA = DIGAMMA, Float, "DigammaBackward0", input, |cx| grads!(cx; cx.g() * cx.input(0)?.trigamma());
+    TRIGAMMA = TRIGAMMA, Float, "PolygammaBackward0", input, |_| {
+        bail!(NotImplemented, "derivative for aten::polygamma is not implemented")
     };
-    I0 = I0, Float, "I0Backward0", input, |_| bail!(NotImplemented, "derivative for aten::i0 is not implemented");
+    I0 = I0, Float, "I0Backward0", input, |cx| grads!(cx; cx.g() * cx.input(0)?.i1());
+    I0E = I0E, Float, "SpecialI0EBackward0", |n| inputs::<1>(n) | output(n), |cx| {
+        grads!(cx; {
+            let x = cx.input(0)?;
+            cx.g() * (x.i1e() - x.sgn() * cx.output(0)?)
+        })
+    };
+    I1 = I1, Float, "SpecialI1Backward0", |n| inputs::<1>(n) | output(n), |cx| {
+        grads!(cx; {
+            let x = cx.input(0)?;
+            let slope = x.i0() - cx.output(0)? / &x;
+            cx.g() * where_cond(&x.eq(0), 0.5, slope)
+        })
+    };
+    I1E = I1E, Float, "SpecialI1EBackward0", |n| inputs::<1>(n) | output(n), |cx| {
+        grads!(cx; {
+            let x = cx.input(0)?;
+            let slope = x.i0e() - cx.output(0)? * (x.sgn() + x.reciprocal());
+            cx.g() * where_cond(&x.eq(0), 0.5, slope)
+        })
+    };
 }
 
 unary_methods! {
     /// The logarithmic derivative of the gamma function (`torch.digamma`).
     digamma digamma_ DIGAMMA;
+    /// The derivative of [`Tensor::digamma`](crate::Tensor::digamma) (`torch.polygamma(1, x)`).
+    trigamma trigamma_ TRIGAMMA;
     /// The modified Bessel function of order 0 (`torch.i0`).
     i0 i0_ I0;
+    /// `exp(-|x|)` times the modified Bessel function of order 0 (`torch.special.i0e`).
+    i0e i0e_ I0E;
+    /// The modified Bessel function of order 1 (`torch.special.i1`).
+    i1 i1_ I1;
+    /// `exp(-|x|)` times the modified Bessel function of order 1 (`torch.special.i1e`).
+    i1e i1e_ I1E;
 }

@@ -28,4 +28,7 @@ rows! {
     "new_zeros" "input size dtype" |c| c.tensor("input")?.new_zeros(c.sizes("size")?, c.options()?);
     "new_ones" "input size dtype" |c| c.tensor("input")?.new_ones(c.sizes("size")?, c.options()?);
     "new_empty" "input size dtype" |c| c.tensor("input")?.new_empty(c.sizes("size")?, c.options()?);
+    "new_full" "input size fill_value dtype" |c| {
+        c.tensor("input")?.new_full(c.sizes("size")?, c.scalar("fill_value")?, c.options()?)
+    };
 }

@@ -2,8 +2,12 @@
 //!
 //! A row is the op's name, PyTorch's parameter names (in order, keyword-only ones too), and a closure over the bound call.
 
+mod activation;
 mod creation;
+mod moves;
+mod nn;
 mod pointwise;
+mod reduce;
 mod shape;
 
 use crate::call::{Call, Stop, Value};
@@ -26,7 +30,20 @@ macro_rules! rows {
 }
 use rows;
 
-const FAMILIES: &[&[Row]] = &[creation::ROWS, pointwise::UNARY, pointwise::BINARY, pointwise::ROWS, shape::ROWS];
+const FAMILIES: &[&[Row]] = &[
+    creation::ROWS,
+    pointwise::UNARY,
+    pointwise::BINARY,
+    pointwise::TENSORS,
+    pointwise::ROWS,
+    activation::PLAIN,
+    activation::OPTIONS,
+    activation::ROWS,
+    reduce::ROWS,
+    moves::ROWS,
+    nn::ROWS,
+    shape::ROWS,
+];
 
 pub fn all_rows() -> impl Iterator<Item = &'static Row> {
     FAMILIES.iter().flat_map(|f| f.iter())

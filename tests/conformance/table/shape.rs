@@ -53,6 +53,13 @@ rows! {
     "broadcast_to" "input shape" |c| c.x()?.broadcast_to(c.ints("shape")?)?;
     "permute" "input dims" |c| c.x()?.permute(c.ints("dims")?)?;
     "transpose" "input dim0 dim1" |c| c.x()?.transpose(c.int("dim0")?, c.int("dim1")?)?;
+    "t_" "input" |c| c.x()?.t_()?;
+    "transpose_" "input dim0 dim1" |c| c.x()?.transpose_(c.int("dim0")?, c.int("dim1")?)?;
+    "unsqueeze_" "input dim" |c| c.x()?.unsqueeze_(c.int("dim")?)?;
+    "squeeze_" "input dim" |c| match c.opt_ints("dim")? {
+        None => c.x()?.squeeze_()?,
+        Some(dims) => c.x()?.squeeze_dim_(dims)?,
+    };
     "swapaxes" "input axis0 axis1" |c| c.x()?.swapaxes(c.int("axis0")?, c.int("axis1")?)?;
     "t" "input" |c| c.x()?.t()?;
     "T" "input" |c| c.x()?.reverse_dims()?;

@@ -1,0 +1,106 @@
+//! The functional forms (`torch.nn.functional`), in the prelude as `F`. Each is the tensor method of its name.
+
+use crate::no_grad;
+use crate::ops::{AvgPool2dOptions, Conv2dOptions, CrossEntropyOptions, MaxPool2dOptions, MaybeTensor, Reduction};
+use crate::tensor::{Tensor, TensorOptions};
+
+/// `input @ weight^T + bias` ([`Tensor::linear`]); `()` is no bias.
+#[track_caller]
+pub fn linear(input: &Tensor, weight: &Tensor, bias: impl Into<MaybeTensor>) -> Tensor {
+    input.linear(weight, bias)
+}
+
+/// 2-D cross-correlation ([`Tensor::conv2d`]).
+#[track_caller]
+pub fn conv2d(input: &Tensor, weight: &Tensor, options: impl Into<Conv2dOptions>) -> Tensor {
+    input.conv2d(weight, options)
+}
+
+/// The greatest element of each window ([`Tensor::max_pool2d`]).
+#[track_caller]
+pub fn max_pool2d(input: &Tensor, options: impl Into<MaxPool2dOptions>) -> Tensor {
+    input.max_pool2d(options)
+}
+
+/// [`max_pool2d`] with the positions of the maxima ([`Tensor::max_pool2d_with_indices`]).
+#[track_caller]
+pub fn max_pool2d_with_indices(input: &Tensor, options: impl Into<MaxPool2dOptions>) -> (Tensor, Tensor) {
+    input.max_pool2d_with_indices(options)
+}
+
+/// The mean of each window ([`Tensor::avg_pool2d`]).
+#[track_caller]
+pub fn avg_pool2d(input: &Tensor, options: impl Into<AvgPool2dOptions>) -> Tensor {
+    input.avg_pool2d(options)
+}
+
+/// `max(x, 0)` ([`Tensor::relu`]).
+#[track_caller]
+pub fn relu(input: &Tensor) -> Tensor {
+    input.relu()
+}
+
+/// `exp(x)` over its sum along a dim ([`Tensor::softmax`]).
+#[track_caller]
+pub fn softmax(input: &Tensor, dim: isize) -> Tensor {
+    input.softmax(dim, ())
+}
+
+/// The logarithm of [`softmax`] ([`Tensor::log_softmax`]).
+#[track_caller]
+pub fn log_softmax(input: &Tensor, dim: isize) -> Tensor {
+    input.log_softmax(dim, ())
+}
+
+/// The cross entropy of logits against classes, with PyTorch's defaults ([`Tensor::cross_entropy`] takes options).
+#[track_caller]
+pub fn cross_entropy(input: &Tensor, target: &Tensor) -> Tensor {
+    input.cross_entropy(target, ())
+}
+
+/// [`cross_entropy`] with options.
+#[track_caller]
+pub fn cross_entropy_with(input: &Tensor, target: &Tensor, options: impl Into<CrossEntropyOptions>) -> Tensor {
+    input.cross_entropy(target, options)
+}
+
+/// The negative log-likelihood of classes, with PyTorch's defaults ([`Tensor::nll_loss`] takes options).
+#[track_caller]
+pub fn nll_loss(input: &Tensor, target: &Tensor) -> Tensor {
+    input.nll_loss(target, ())
+}
+
+/// The mean squared difference ([`Tensor::mse_loss`] takes a reduction).
+#[track_caller]
+pub fn mse_loss(input: &Tensor, target: &Tensor) -> Tensor {
+    input.mse_loss(target, Reduction::Mean)
+}
+
+/// The mean absolute difference ([`Tensor::l1_loss`] takes a reduction).
+#[track_caller]
+pub fn l1_loss(input: &Tensor, target: &Tensor) -> Tensor {
+    input.l1_loss(target, Reduction::Mean)
+}
+
+/// Zeros elements with probability `p` and scales the others by `1 / (1 - p)`; the input itself where not `training`.
+///
+/// # Panics
+/// If `p` is no probability.
+#[track_caller]
+pub fn dropout(input: &Tensor, p: f64, training: bool) -> Tensor {
+    assert!((0.0..=1.0).contains(&p), "dropout probability has to be between 0 and 1, but got {p}");
+    if !training || p == 0.0 || input.numel() == 0 {
+        return input.clone();
+    }
+    if p == 1.0 {
+        return input * 0.0;
+    }
+    let noise = no_grad(|| {
+        let mut keep = vec![false; input.numel()];
+        // p is a probability, which is all that bernoulli asks for
+        crate::tensor::unwrap(crate::rng::default_cpu().lock().bernoulli(&mut keep, 1.0 - p));
+        let options = TensorOptions::new().dtype(input.dtype()).device(input.device());
+        crate::tensor::unwrap(Tensor::from_vec(keep, input.shape(), options)).div_(1.0 - p)
+    });
+    input * &noise
+}

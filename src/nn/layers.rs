@@ -1,0 +1,428 @@
+//! Layers: linear, convolution, pooling, dropout and the small ones.
+
+use super::{Forward, Hooks, Module, Training, functional as F, init, parameter};
+use crate::device::Device;
+use crate::dtype::DType;
+use crate::error::{Result, ensure};
+use crate::ops::{AvgPool2dOptions, Conv2dOptions, MaxPool2dOptions, Padding, Pair, empty};
+use crate::tensor::{Tensor, TensorOptions, unwrap};
+
+/// A bool as Python prints it.
+pub(super) fn python(b: bool) -> &'static str {
+    if b { "True" } else { "False" }
+}
+
+/// New parameters drawn as PyTorch's layers draw theirs: both uniform within `1 / sqrt(fan_in)`.
+fn weight_and_bias(shape: &[usize], bias: bool, options: TensorOptions) -> Result<(Tensor, Option<Tensor>)> {
+    let options = TensorOptions { requires_grad: false, ..options };
+    let weight = empty(shape, options);
+    init::try_kaiming_uniform_(&weight, init::KaimingOptions::new().a(5f64.sqrt()))?;
+    let bias = match bias {
+        true => {
+            let b = empty([shape[0]], options);
+            let fan_in: usize = shape[1..].iter().product();
+            let bound = if fan_in > 0 { 1.0 / (fan_in as f64).sqrt() } else { 0.0 };
+            Some(parameter(b.checked().uniform_(-bound, bound)?))
+        }
+        false => None,
+    };
+    Ok((parameter(weight), bias))
+}
+
+macro_rules! factory_options {
+    () => {
+        /// With or without a bias.
+        pub fn bias(mut self, on: bool) -> Self {
+            self.bias = on;
+            self
+        }
+        /// With parameters of another float dtype.
+        pub fn dtype(mut self, dtype: DType) -> Self {
+            self.factory.dtype = Some(dtype);
+            self
+        }
+        /// With parameters on another device.
+        pub fn device(mut self, device: Device) -> Self {
+            self.factory.device = Some(device);
+            self
+        }
+    };
+}
+
+/// `x @ weight^T + bias` (`nn.Linear`).
+///
+/// ```
+/// # use wgtorch::prelude::*;
+/// let fc = Linear::new(20, 30);
+/// assert_eq!(fc.call(&randn([128, 20], ())).shape(), [128, 30]);
+/// assert_eq!(fc.to_string(), "Linear(in_features=20, out_features=30, bias=True)");
+/// ```
+#[derive(Debug, Module)]
+#[module(extra_repr = "settings")]
+pub struct Linear {
+    /// `[out_features, in_features]`
+    pub weight: Tensor,
+    /// `[out_features]`
+    pub bias: Option<Tensor>,
+    hooks: Hooks,
+}
+
+/// A [`Linear`] with settings: parameters are drawn when all are known.
+#[derive(Clone, Debug)]
+pub struct LinearBuilder {
+    features: [usize; 2],
+    bias: bool,
+    factory: TensorOptions,
+}
+
+impl Linear {
+    /// With a bias.
+    #[track_caller]
+    pub fn new(in_features: usize, out_features: usize) -> Linear {
+        Linear::options(in_features, out_features).build()
+    }
+    /// With settings to come.
+    pub fn options(in_features: usize, out_features: usize) -> LinearBuilder {
+        LinearBuilder { features: [in_features, out_features], bias: true, factory: TensorOptions::new() }
+    }
+    fn settings(&self) -> String {
+        let s = self.weight.shape();
+        format!("in_features={}, out_features={}, bias={}", s[1], s[0], python(self.bias.is_some()))
+    }
+}
+
+impl LinearBuilder {
+    factory_options!();
+    /// Draws the parameters.
+    ///
+    /// # Panics
+    /// If the dtype is no float, or the device cannot be opened.
+    #[track_caller]
+    pub fn build(self) -> Linear {
+        let [i, o] = self.features;
+        let (weight, bias) = unwrap(weight_and_bias(&[o, i], self.bias, self.factory));
+        Linear { weight, bias, hooks: Hooks::default() }
+    }
+}
+
+impl Forward for Linear {
+    #[track_caller]
+    fn forward(&self, input: &Tensor) -> Tensor {
+        input.linear(&self.weight, &self.bias)
+    }
+}
+
+/// What a convolution reads beyond the edges of its input.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum PaddingMode {
+    /// Zeros.
+    Zeros,
+}
+
+/// 2-D cross-correlation with learned weights (`nn.Conv2d`).
+///
+/// ```
+/// # use wgtorch::prelude::*;
+/// let conv = Conv2d::options(4, 8, 3).stride(2).padding(1).groups(2).build();
+/// assert_eq!(conv.call(&randn([1, 4, 8, 8], ())).shape(), [1, 8, 4, 4]);
+/// assert_eq!(conv.to_string(), "Conv2d(4, 8, kernel_size=(3, 3), stride=(2, 2), padding=(1, 1), groups=2)");
+/// ```
+#[derive(Debug, Module)]
+#[module(extra_repr = "settings")]
+pub struct Conv2d {
+    /// `[out_channels, in_channels / groups, kH, kW]`
+    pub weight: Tensor,
+    /// `[out_channels]`
+    pub bias: Option<Tensor>,
+    stride: Pair,
+    padding: Padding,
+    dilation: Pair,
+    groups: usize,
+    hooks: Hooks,
+}
+
+/// A [`Conv2d`] with settings: parameters are drawn when all are known.
+#[derive(Clone, Debug)]
+pub struct Conv2dBuilder {
+    channels: [usize; 2],
+    kernel_size: Pair,
+    stride: Pair,
+    padding: Padding,
+    padding_mode: PaddingMode,
+    dilation: Pair,
+    groups: usize,
+    bias: bool,
+    factory: TensorOptions,
+}
+
+impl Conv2d {
+    /// Stride 1, no padding, a bias.
+    #[track_caller]
+    pub fn new(in_channels: usize, out_channels: usize, kernel_size: impl Into<Pair>) -> Conv2d {
+        Conv2d::options(in_channels, out_channels, kernel_size).build()
+    }
+    /// With settings to come.
+    pub fn options(in_channels: usize, out_channels: usize, kernel_size: impl Into<Pair>) -> Conv2dBuilder {
+        Conv2dBuilder {
+            channels: [in_channels, out_channels],
+            kernel_size: kernel_size.into(),
+            stride: 1.into(),
+            padding: 0.into(),
+            padding_mode: PaddingMode::Zeros,
+            dilation: 1.into(),
+            groups: 1,
+            bias: true,
+            factory: TensorOptions::new(),
+        }
+    }
+    fn settings(&self) -> String {
+        let s = self.weight.shape();
+        let kernel = Pair::from([s[2], s[3]]);
+        let mut text =
+            format!("{}, {}, kernel_size={kernel}, stride={}", s[1] * self.groups, s[0], self.stride.as_tuple());
+        match self.padding {
+            Padding::Size(p) if p == 0.into() => {}
+            Padding::Size(p) => text += &format!(", padding={}", p.as_tuple()),
+            Padding::Same => text += ", padding=same",
+            Padding::Valid => text += ", padding=valid",
+        }
+        if self.dilation != 1.into() {
+            text += &format!(", dilation={}", self.dilation.as_tuple());
+        }
+        if self.groups != 1 {
+            text += &format!(", groups={}", self.groups);
+        }
+        if self.bias.is_none() {
+            text += ", bias=False";
+        }
+        text
+    }
+}
+
+impl Conv2dBuilder {
+    factory_options!();
+    /// With a step between windows.
+    pub fn stride(mut self, stride: impl Into<Pair>) -> Self {
+        self.stride = stride.into();
+        self
+    }
+    /// With cells around the input: numbers, `"same"` or `"valid"`.
+    pub fn padding(mut self, padding: impl Into<Padding>) -> Self {
+        self.padding = padding.into();
+        self
+    }
+    /// With something else than zeros around the input.
+    pub fn padding_mode(mut self, mode: PaddingMode) -> Self {
+        self.padding_mode = mode;
+        self
+    }
+    /// With a distance between taps.
+    pub fn dilation(mut self, dilation: impl Into<Pair>) -> Self {
+        self.dilation = dilation.into();
+        self
+    }
+    /// With groups of channels that do not see each other.
+    pub fn groups(mut self, groups: usize) -> Self {
+        self.groups = groups;
+        self
+    }
+
+    fn try_build(self) -> Result<Conv2d> {
+        let [i, o] = self.channels;
+        ensure!(self.groups > 0, Value, "groups must be a positive integer");
+        ensure!(i.is_multiple_of(self.groups), Value, "in_channels must be divisible by groups");
+        ensure!(o.is_multiple_of(self.groups), Value, "out_channels must be divisible by groups");
+        let [kh, kw] = self.kernel_size.hw;
+        ensure!(
+            kh > 0 && kw > 0,
+            Runtime,
+            "Trying to create tensor with negative dimension in kernel_size {}",
+            self.kernel_size
+        );
+        ensure!(
+            self.padding != Padding::Same || self.stride == 1.into(),
+            Value,
+            "padding='same' is not supported for strided convolutions"
+        );
+        let PaddingMode::Zeros = self.padding_mode;
+        let shape = [o, i / self.groups, kh as usize, kw as usize];
+        let (weight, bias) = weight_and_bias(&shape, self.bias, self.factory)?;
+        let (stride, padding, dilation, groups) = (self.stride, self.padding, self.dilation, self.groups);
+        Ok(Conv2d { weight, bias, stride, padding, dilation, groups, hooks: Hooks::default() })
+    }
+
+    /// Draws the parameters.
+    ///
+    /// # Panics
+    /// If the settings contradict each other, or the device cannot be opened.
+    #[track_caller]
+    pub fn build(self) -> Conv2d {
+        unwrap(self.try_build())
+    }
+}
+
+impl Forward for Conv2d {
+    #[track_caller]
+    fn forward(&self, input: &Tensor) -> Tensor {
+        let options = Conv2dOptions::new().bias(&self.bias).stride(self.stride).padding(self.padding);
+        input.conv2d(&self.weight, options.dilation(self.dilation).groups(self.groups as i64))
+    }
+}
+
+/// The greatest element of each window (`nn.MaxPool2d`); takes a size or [`MaxPool2dOptions`].
+#[derive(Clone, Debug, Module)]
+#[module(extra_repr = "settings")]
+pub struct MaxPool2d {
+    #[module(skip)]
+    options: MaxPool2dOptions,
+    hooks: Hooks,
+}
+
+impl MaxPool2d {
+    /// With a window size, or options.
+    pub fn new(options: impl Into<MaxPool2dOptions>) -> MaxPool2d {
+        MaxPool2d { options: options.into(), hooks: Hooks::default() }
+    }
+    fn settings(&self) -> String {
+        let o = &self.options;
+        format!(
+            "kernel_size={}, stride={}, padding={}, dilation={}, ceil_mode={}",
+            o.kernel_size,
+            o.stride.unwrap_or(o.kernel_size),
+            o.padding,
+            o.dilation,
+            python(o.ceil_mode)
+        )
+    }
+}
+
+impl Forward for MaxPool2d {
+    #[track_caller]
+    fn forward(&self, input: &Tensor) -> Tensor {
+        input.max_pool2d(self.options)
+    }
+}
+
+/// The mean of each window (`nn.AvgPool2d`); takes a size or [`AvgPool2dOptions`].
+#[derive(Clone, Debug, Module)]
+#[module(extra_repr = "settings")]
+pub struct AvgPool2d {
+    #[module(skip)]
+    options: AvgPool2dOptions,
+    hooks: Hooks,
+}
+
+impl AvgPool2d {
+    /// With a window size, or options.
+    pub fn new(options: impl Into<AvgPool2dOptions>) -> AvgPool2d {
+        AvgPool2d { options: options.into(), hooks: Hooks::default() }
+    }
+    fn settings(&self) -> String {
+        let o = &self.options;
+        format!("kernel_size={}, stride={}, padding={}", o.kernel_size, o.stride.unwrap_or(o.kernel_size), o.padding)
+    }
+}
+
+impl Forward for AvgPool2d {
+    #[track_caller]
+    fn forward(&self, input: &Tensor) -> Tensor {
+        input.avg_pool2d(self.options)
+    }
+}
+
+/// `max(x, 0)` (`nn.ReLU`).
+#[derive(Debug, Default, Module)]
+#[module(extra_repr = "settings")]
+pub struct ReLU {
+    inplace: bool,
+    hooks: Hooks,
+}
+
+impl ReLU {
+    /// Into a new tensor.
+    pub fn new() -> ReLU {
+        ReLU::default()
+    }
+    /// Over its input.
+    pub fn inplace() -> ReLU {
+        ReLU { inplace: true, hooks: Hooks::default() }
+    }
+    fn settings(&self) -> String {
+        if self.inplace { "inplace=True".into() } else { String::new() }
+    }
+}
+
+impl Forward for ReLU {
+    #[track_caller]
+    fn forward(&self, input: &Tensor) -> Tensor {
+        if self.inplace { input.relu_() } else { input.relu() }
+    }
+}
+
+/// Dims from `start_dim` to `end_dim` as one (`nn.Flatten`).
+#[derive(Debug, Module)]
+#[module(extra_repr = "settings")]
+pub struct Flatten {
+    start_dim: isize,
+    end_dim: isize,
+    hooks: Hooks,
+}
+
+impl Flatten {
+    /// All dims but the first.
+    pub fn new() -> Flatten {
+        Flatten::dims(1, -1)
+    }
+    /// Some dims.
+    pub fn dims(start_dim: isize, end_dim: isize) -> Flatten {
+        Flatten { start_dim, end_dim, hooks: Hooks::default() }
+    }
+    fn settings(&self) -> String {
+        format!("start_dim={}, end_dim={}", self.start_dim, self.end_dim)
+    }
+}
+
+impl Default for Flatten {
+    fn default() -> Flatten {
+        Flatten::new()
+    }
+}
+
+impl Forward for Flatten {
+    #[track_caller]
+    fn forward(&self, input: &Tensor) -> Tensor {
+        input.flatten_dims(self.start_dim, self.end_dim)
+    }
+}
+
+/// Zeros elements with probability `p` while training, and scales the others by `1 / (1 - p)` (`nn.Dropout`).
+#[derive(Debug, Module)]
+#[module(extra_repr = "settings")]
+pub struct Dropout {
+    p: f64,
+    training: Training,
+    hooks: Hooks,
+}
+
+impl Dropout {
+    /// With a probability.
+    ///
+    /// # Panics
+    /// If it is none.
+    #[track_caller]
+    pub fn new(p: f64) -> Dropout {
+        assert!((0.0..=1.0).contains(&p), "dropout probability has to be between 0 and 1, but got {p}");
+        Dropout { p, training: Training::default(), hooks: Hooks::default() }
+    }
+    fn settings(&self) -> String {
+        format!("p={}, inplace=False", self.p)
+    }
+}
+
+impl Forward for Dropout {
+    #[track_caller]
+    fn forward(&self, input: &Tensor) -> Tensor {
+        F::dropout(input, self.p, self.training.is_on())
+    }
+}

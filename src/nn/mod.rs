@@ -1,0 +1,39 @@
+//! Modules: layers and containers that own parameters, the traits that hold them together, and the functional forms.
+
+mod containers;
+pub mod functional;
+mod hooks;
+pub mod init;
+mod layers;
+mod losses;
+mod module;
+mod repr;
+mod state;
+
+pub use containers::{Identity, Sequential};
+pub use hooks::{HookHandle, Hooks};
+pub use layers::{
+    AvgPool2d, Conv2d, Conv2dBuilder, Dropout, Flatten, Linear, LinearBuilder, MaxPool2d, PaddingMode, ReLU,
+};
+pub use losses::{CrossEntropyLoss, L1Loss, MSELoss, NLLLoss};
+pub use module::{Field, Forward, Module, Training, Visitor, parameter};
+pub use repr::repr;
+pub use state::{IncompatibleKeys, StateDict};
+/// Implements the trait [`Module`](trait@Module) for a struct whose fields are layers, parameters, buffers and plain data.
+///
+/// ```
+/// use wgtorch::prelude::*;
+///
+/// #[derive(Module)]
+/// struct Net { fc1: Linear, fc2: Linear }
+///
+/// impl Forward for Net {
+///     fn forward(&self, x: &Tensor) -> Tensor { self.fc2.call(&self.fc1.call(x).relu()) }
+/// }
+///
+/// let net = Net { fc1: Linear::new(4, 8), fc2: Linear::new(8, 2) };
+/// assert_eq!(net.call(&ones([3, 4], ())).shape(), [3, 2]);
+/// assert_eq!(net.named_parameters()[0].0, "fc1.weight");
+/// println!("{net}");
+/// ```
+pub use wgtorch_derive::Module;

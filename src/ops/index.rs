@@ -1,0 +1,570 @@
+//! Reading and writing at positions that are data, along one dim: gather, scatter, and slices by index. The writing ops
+//! copy their first input and write into the copy; in-place forms put the result back.
+
+use super::compose::replace;
+use super::on_gpu::{Temp, copy, dense};
+use crate::cpu::copy::copy_strided;
+use crate::cpu::index::{self as k, BadIndex};
+use crate::cpu::number::Number;
+use crate::cpu::view::View;
+use crate::dtype::{DType, Element, dispatch};
+use crate::error::{Error, Result, bail, ensure};
+use crate::gpu::GpuView;
+use crate::gpu::kernels::index as kernels;
+use crate::ops::Operand;
+use crate::scalar::Scalar;
+use crate::shape::{Dims, wrap_dim};
+use crate::stream::{CpuView, Epilogue, Kernel, Launch};
+use crate::tensor::{Ctx, Grads, Meta, Op, OutSpec, Saves, Tensor, apply_one, methods, no_grads, to_dtype};
+use smallvec::SmallVec;
+use std::sync::Arc;
+
+/// How elements are picked.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Read {
+    /// `index` has the dims of the input.
+    Gather,
+    /// `index` is a list of slices.
+    Select,
+    /// `index` names elements of the flattened input.
+    Take,
+}
+
+/// How elements are written.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Write {
+    /// At the positions of an index with the dims of the input.
+    Scatter,
+    ScatterAdd,
+    /// Slices by a list.
+    Copy,
+    /// Slices times a factor.
+    Add {
+        alpha: Scalar,
+    },
+    /// One value into slices.
+    Fill,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct ReadAt {
+    how: Read,
+    dim: usize,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct WriteAt {
+    how: Write,
+    dim: usize,
+    /// The source is one number, which has a node of its own in PyTorch.
+    value: bool,
+}
+
+/// A view of a 0-dim tensor as one element along dim 0.
+pub(super) fn lift<'a>(v: &CpuView<'a>) -> CpuView<'a> {
+    if v.shape.is_empty() { CpuView { shape: &[1], strides: &[1], ..*v } } else { *v }
+}
+
+impl ReadAt {
+    fn error(&self, b: BadIndex) -> Error {
+        let BadIndex { value, size, .. } = b;
+        match self.how {
+            Read::Gather => {
+                Error::Runtime(format!("index {value} is out of bounds for dimension {} with size {size}", self.dim))
+            }
+            Read::Select => Error::Index("index out of range in self".into()),
+            Read::Take => {
+                Error::Index(format!("out of range: tried to access index {value} on a tensor of {size} elements."))
+            }
+        }
+    }
+
+    fn run<T: Element>(&self, x: &CpuView, index: &CpuView, out: &CpuView) -> Result<(), BadIndex> {
+        let (x, index, out) = match self.how {
+            Read::Take => (*x, *index, *out),
+            _ => (lift(x), lift(index), lift(out)),
+        };
+        match self.how {
+            Read::Gather => k::gather(out.typed_mut::<T>(), x.typed(), index.typed(), self.dim),
+            Read::Select => k::index_select(out.typed_mut::<T>(), x.typed(), self.dim, index.typed()),
+            Read::Take => k::take(out.typed_mut::<T>(), x.typed(), index.typed()),
+        }
+    }
+}
+
+impl Kernel for ReadAt {
+    fn name(&self) -> &'static str {
+        match self.how {
+            Read::Gather => "gather",
+            Read::Select => "index_select",
+            Read::Take => "take",
+        }
+    }
+    fn cpu(&self, ins: &[CpuView], outs: &[CpuView]) -> Result<()> {
+        dispatch!(ins[0].dtype, T => self.run::<T>(&ins[0], &ins[1], &outs[0])).map_err(|b| self.error(b))
+    }
+    fn gpu(&self, launch: &mut Launch, ins: &[GpuView], outs: &[GpuView]) -> Result<bool> {
+        let (x, out) = (&ins[0], &outs[0]);
+        let (mut a, mut b) = (Temp::default(), Temp::default());
+        let fault = |size: usize| match self.how {
+            Read::Gather => format!("index {{}} is out of bounds for dimension {} with size {size}", self.dim),
+            _ => "index out of range in self".into(),
+        };
+        let size = x.shape.get(self.dim).copied().unwrap_or(1);
+        match self.how {
+            Read::Gather if x.dtype == DType::F32 && x.shape.len() == ins[1].shape.len() && x.shape.len() <= 8 => {
+                let Some(index) = dense(launch, &ins[1], &mut a)? else { return Ok(false) };
+                let id = launch.fault_id("gather", fault(size));
+                kernels::gather(launch.rec, x, self.dim, &index, out, id)?;
+                Ok(true)
+            }
+            Read::Select if x.dtype.size() >= 4 && !x.shape.is_empty() => {
+                let (Some(x), Some(index)) = (dense(launch, x, &mut a)?, dense(launch, &ins[1], &mut b)?) else {
+                    return Ok(false);
+                };
+                let id = launch.fault_id("index_select", fault(size));
+                kernels::index_select(launch.rec, &x, self.dim, &index, out, id)?;
+                Ok(true)
+            }
+            _ => Ok(false),
+        }
+    }
+    fn checks_data(&self) -> bool {
+        true
+    }
+    fn absorb(&self, _: &Epilogue) -> Option<Arc<dyn Kernel>> {
+        None
+    }
+}
+
+impl Op for ReadAt {
+    fn node_name(&self) -> &'static str {
+        match self.how {
+            Read::Gather => "GatherBackward0",
+            Read::Select => "IndexSelectBackward0",
+            Read::Take => "TakeBackward0",
+        }
+    }
+    fn infer(&self, ins: &[Meta]) -> Result<SmallVec<[OutSpec; 2]>> {
+        let (x, index) = (&ins[0], &ins[1]);
+        let mut shape: Dims = index.shape.0.clone();
+        match self.how {
+            Read::Gather => check_gather(&x.shape, &index.shape, self.dim, "input")?,
+            Read::Select => {
+                shape = x.shape.0.clone();
+                if let Some(n) = shape.get_mut(self.dim) {
+                    *n = index.shape.numel();
+                }
+            }
+            Read::Take => ensure!(
+                x.shape.numel() > 0 || index.shape.numel() == 0,
+                Index,
+                "take(): tried to take from an empty tensor"
+            ),
+        }
+        Ok(OutSpec::one(shape, x.dtype))
+    }
+    fn saves(&self, _: u8) -> Saves {
+        Saves { inputs: 0b10, outputs: 0 }
+    }
+    fn vjp(&self, cx: &Ctx) -> Result<Grads> {
+        let mut grads = no_grads(2);
+        let (zeros, index, d) = (Tensor::zeros_of(&cx.input_meta(0)), cx.input(1)?, self.dim as isize);
+        grads[0] = Some(match self.how {
+            Read::Gather => zeros.checked().scatter_add(d, &index, cx.g())?,
+            Read::Select => zeros.checked().index_add(d, &index, cx.g(), 1)?,
+            Read::Take => zeros.checked().put(&index, cx.g(), true)?,
+        });
+        Ok(grads)
+    }
+    fn kernel(self: Arc<Self>) -> Arc<dyn Kernel> {
+        self
+    }
+}
+
+/// Sizes that fit for gather and scatter: the index may be smaller than the tensor in every dim but one.
+pub(super) fn check_gather(x: &[usize], index: &[usize], dim: usize, what: &str) -> Result<()> {
+    if index.contains(&0) {
+        return Ok(());
+    }
+    ensure!(
+        index.len().max(1) == x.len().max(1),
+        Runtime,
+        "Index tensor must have the same number of dimensions as {what} tensor"
+    );
+    if !index.is_empty() && !x.is_empty() {
+        for d in (0..x.len()).filter(|&d| d != dim) {
+            ensure!(
+                index[d] <= x[d],
+                Runtime,
+                "Size does not match at dimension {d} expected index {index:?} to be no larger than self {x:?} apart from dimension {dim}"
+            );
+        }
+    }
+    Ok(())
+}
+
+impl WriteAt {
+    fn error(&self, b: BadIndex) -> Error {
+        let BadIndex { value, size, .. } = b;
+        let bounds = format!("index {value} is out of bounds for dimension {} with size {size}", self.dim);
+        match self.how {
+            Write::Scatter | Write::ScatterAdd => Error::Runtime(bounds),
+            Write::Add { .. } => Error::Index("index out of range in self".into()),
+            Write::Copy => Error::Index(format!("index_copy_(): {bounds}")),
+            Write::Fill => Error::Index(bounds),
+        }
+    }
+
+    fn run<T: Number>(&self, ins: &[CpuView], out: &CpuView) -> Result<(), BadIndex> {
+        let (x, index, src, out) = (lift(&ins[0]), lift(&ins[1]), lift(&ins[2]), lift(out));
+        let (index, to) = (index.typed::<i64>(), out.typed_mut::<T>());
+        k::check_indices(index, self.dim, out.shape[self.dim], false)?;
+        copy_strided(to, x.typed::<T>());
+        if index.numel() == 0 || x.shape.contains(&0) {
+            return Ok(());
+        }
+        let zeros: Dims = SmallVec::from_elem(0, out.shape.len());
+        match self.how {
+            Write::Scatter | Write::ScatterAdd => {
+                // one number for all positions, or a source that covers the index
+                let strides = if self.value { &zeros[..] } else { src.strides };
+                // SAFETY: the source's elements up to the index's sizes, or one element.
+                let src = unsafe { View::new(src.ptr.cast::<T>(), index.shape, strides) };
+                if self.how == Write::Scatter {
+                    k::scatter(to, index, src, self.dim)
+                } else {
+                    k::scatter_add(to, index, src, self.dim)
+                }
+            }
+            Write::Copy => k::index_copy(to, self.dim, index, src.typed::<T>()),
+            Write::Add { alpha } => k::index_add(to, self.dim, index, src.typed::<T>(), T::from_scalar(alpha)),
+            // SAFETY: the source of a fill has one element.
+            Write::Fill => k::index_fill(to, self.dim, index, unsafe { src.typed::<T>().at(0) }),
+        }
+    }
+}
+
+impl Kernel for WriteAt {
+    fn name(&self) -> &'static str {
+        match self.how {
+            Write::Scatter => "scatter",
+            Write::ScatterAdd => "scatter_add",
+            Write::Copy => "index_copy",
+            Write::Add { .. } => "index_add",
+            Write::Fill => "index_fill",
+        }
+    }
+    fn cpu(&self, ins: &[CpuView], outs: &[CpuView]) -> Result<()> {
+        dispatch!(ins[0].dtype, T => self.run::<T>(ins, &outs[0])).map_err(|b| self.error(b))
+    }
+    fn gpu(&self, launch: &mut Launch, ins: &[GpuView], outs: &[GpuView]) -> Result<bool> {
+        let (x, src, out) = (&ins[0], &ins[2], &outs[0]);
+        let alike = x.dtype == DType::F32 && x.shape.len() == src.shape.len() && !x.shape.is_empty();
+        let (mut a, mut b) = (Temp::default(), Temp::default());
+        let size = x.shape.get(self.dim).copied().unwrap_or(1);
+        match self.how {
+            Write::ScatterAdd if alike && x.shape.len() == ins[1].shape.len() && x.shape.len() <= 8 => {
+                let Some(index) = dense(launch, &ins[1], &mut a)? else { return Ok(false) };
+                if !copy(launch, x, out)? {
+                    return Ok(false);
+                }
+                let what = format!("index {{}} is out of bounds for dimension {} with size {size}", self.dim);
+                let id = launch.fault_id("scatter_add", what);
+                kernels::scatter_add(launch.rec, out, self.dim, &index, src, id)?;
+                Ok(true)
+            }
+            Write::Add { alpha } if alike => {
+                let (Some(src), Some(index)) = (dense(launch, src, &mut a)?, dense(launch, &ins[1], &mut b)?) else {
+                    return Ok(false);
+                };
+                if !copy(launch, x, out)? {
+                    return Ok(false);
+                }
+                let id = launch.fault_id("index_add", "index out of range in self");
+                kernels::index_add(launch.rec, out, self.dim, &index, &src, alpha.to_f64() as f32, id)?;
+                Ok(true)
+            }
+            _ => Ok(false),
+        }
+    }
+    fn checks_data(&self) -> bool {
+        true
+    }
+    fn absorb(&self, _: &Epilogue) -> Option<Arc<dyn Kernel>> {
+        None
+    }
+}
+
+impl Op for WriteAt {
+    fn node_name(&self) -> &'static str {
+        match (self.how, self.value) {
+            (Write::Scatter, false) => "ScatterBackward0",
+            (Write::Scatter, true) => "ScatterBackward1",
+            (Write::ScatterAdd, _) => "ScatterAddBackward0",
+            (Write::Copy, _) => "IndexCopyBackward0",
+            (Write::Add { .. }, _) => "IndexAddBackward0",
+            (Write::Fill, true) => "IndexFillBackward0",
+            (Write::Fill, false) => "IndexFillBackward1",
+        }
+    }
+    fn infer(&self, ins: &[Meta]) -> Result<SmallVec<[OutSpec; 2]>> {
+        let (x, index, src) = (&ins[0], &ins[1], &ins[2]);
+        match self.how {
+            Write::Scatter | Write::ScatterAdd => {
+                check_gather(&x.shape, &index.shape, self.dim, "self")?;
+                ensure!(x.dtype == src.dtype, Runtime, "scatter(): Expected self.dtype to be equal to src.dtype");
+                if !self.value && index.shape.numel() > 0 {
+                    ensure!(
+                        src.shape.len().max(1) == index.shape.len().max(1),
+                        Runtime,
+                        "Index tensor must have the same number of dimensions as src tensor"
+                    );
+                    ensure!(
+                        index.shape.iter().zip(src.shape.iter()).all(|(i, s)| i <= s),
+                        Runtime,
+                        "Expected index {:?} to be no larger than self {:?} apart from dimension {} and to be no larger size than src {:?}",
+                        &index.shape[..],
+                        &x.shape[..],
+                        self.dim,
+                        &src.shape[..]
+                    );
+                }
+            }
+            Write::Copy | Write::Add { .. } => self.check_slices(x, index, src)?,
+            Write::Fill => {}
+        }
+        Ok(OutSpec::one(x.shape.0.clone(), x.dtype))
+    }
+    fn saves(&self, needs: u8) -> Saves {
+        // a sum passes its gradient on
+        let index = needs & 0b100 != 0 || !matches!(self.how, Write::ScatterAdd | Write::Add { .. });
+        Saves { inputs: (index as u8) << 1, outputs: 0 }
+    }
+    fn vjp(&self, cx: &Ctx) -> Result<Grads> {
+        let (g, d) = (cx.g().checked(), self.dim as isize);
+        let mut grads = no_grads(3);
+        if cx.needs(0) {
+            grads[0] = Some(match self.how {
+                Write::ScatterAdd | Write::Add { .. } => cx.g().clone(),
+                Write::Scatter => g.scatter(d, &cx.input(1)?, 0)?,
+                Write::Copy | Write::Fill => g.index_fill(d, &cx.input(1)?, 0)?,
+            });
+        }
+        if cx.needs(2) {
+            let index = cx.input(1)?;
+            let shape = cx.input_shape(2);
+            let picked = match self.how {
+                Write::Scatter | Write::ScatterAdd => {
+                    let picked = g.gather(d, &index)?;
+                    if picked.shape() == shape { picked } else { padded(cx, &picked)? }
+                }
+                Write::Fill => g.index_select(d, &index)?.checked().sum()?,
+                Write::Add { alpha } => g.index_select(d, &index)?.checked().mul(alpha)?,
+                Write::Copy => g.index_select(d, &index)?,
+            };
+            grads[2] = Some(if picked.shape() == shape { picked } else { picked.checked().reshape(&shape)? });
+        }
+        Ok(grads)
+    }
+    fn kernel(self: Arc<Self>) -> Arc<dyn Kernel> {
+        self
+    }
+}
+
+/// The gradient of a source of which only a leading part was read.
+pub(super) fn padded(cx: &Ctx, part: &Tensor) -> Result<Tensor> {
+    let whole = Tensor::zeros_of(&cx.input_meta(2));
+    let mut target = whole.clone();
+    for (d, &n) in part.shape().iter().enumerate() {
+        target = target.checked().narrow(d as isize, 0, n)?;
+    }
+    target.checked().copy_(part)?;
+    Ok(whole)
+}
+
+impl WriteAt {
+    /// Sizes of slices that are written by a list.
+    fn check_slices(&self, x: &Meta, index: &Meta, src: &Meta) -> Result<()> {
+        let name = self.name();
+        ensure!(
+            x.dtype == src.dtype,
+            Runtime,
+            "{name}_(): self and source expected to have the same dtype, but got (self) {} and (source) {}",
+            x.dtype.scalar_name(),
+            src.dtype.scalar_name()
+        );
+        let count = index.shape.numel();
+        if x.shape.is_empty() || src.shape.is_empty() {
+            ensure!(
+                src.shape.numel() == count,
+                Runtime,
+                "{name}_(): When source is scalar, index should have one element (got {count})"
+            );
+            return Ok(());
+        }
+        ensure!(
+            src.shape.len() == x.shape.len(),
+            Runtime,
+            "{name}_(): source and destination must have the same number of dimensions"
+        );
+        ensure!(
+            src.shape[self.dim] == count,
+            Runtime,
+            "{name}_(): Number of indices ({count}) should be equal to source.size(dim): ({}), for dim: {}",
+            src.shape[self.dim],
+            self.dim
+        );
+        for d in (0..x.shape.len()).filter(|&d| d != self.dim) {
+            ensure!(
+                src.shape[d] == x.shape[d],
+                Runtime,
+                "{name}_(): Source/destination tensor must have same slice shapes. Destination slice shape: {:?} at dimension {} and source slice shape: {:?} at dimension 0.",
+                &x.shape[..],
+                self.dim,
+                &src.shape[..]
+            );
+        }
+        Ok(())
+    }
+}
+
+/// An index as int64.
+pub(super) fn int64(index: &Tensor, what: &str) -> Result<Tensor> {
+    match index.dtype() {
+        DType::I64 => Ok(index.clone()),
+        DType::I32 => Ok(to_dtype(index, DType::I64)),
+        d => bail!(Runtime, "{what}: Expected dtype int32/int64 for index, but got {}", d.scalar_name()),
+    }
+}
+
+fn read(t: &Tensor, how: Read, dim: isize, index: &Tensor) -> Result<Tensor> {
+    let dim = wrap_dim(dim, t.dim())?;
+    let op = ReadAt { how, dim };
+    let index = int64(index, &format!("{}()", op.name()))?;
+    if how == Read::Select {
+        ensure!(index.dim() <= 1, Index, "index_select(): Index is supposed to be a vector");
+    }
+    apply_one(op, &[t, &index])
+}
+
+fn write(t: &Tensor, how: Write, dim: isize, index: &Tensor, src: &Operand) -> Result<Tensor> {
+    let dim = wrap_dim(dim, t.dim())?;
+    let (src, value) = match src {
+        Operand::Tensor(s) => (s.clone(), false),
+        Operand::Scalar(s) => (Tensor::constant(*s, &[], t.dtype(), t.device()), true),
+    };
+    let op = WriteAt { how, dim, value };
+    let index = int64(index, &format!("{}()", op.name()))?;
+    if matches!(how, Write::Copy | Write::Add { .. } | Write::Fill) {
+        ensure!(index.dim() <= 1, Index, "{}_(): Index is supposed to be a vector", op.name());
+    }
+    if how == Write::Fill {
+        ensure!(
+            src.dim() == 0,
+            Runtime,
+            "index_fill_ only supports a 0-dimensional value tensor, but got tensor with {} dimension(s).",
+            src.dim()
+        );
+        let src = if src.dtype() == t.dtype() { src } else { to_dtype(&src, t.dtype()) };
+        return apply_one(op, &[t, &index, &src]);
+    }
+    apply_one(op, &[t, &index, &src])
+}
+
+macro_rules! writes {
+    ($($(#[$m:meta])* $name:ident $inplace:ident($($arg:ident: $ty:ty),*) $how:expr, $src:expr;)*) => {
+        methods! {$(
+            $(#[$m])*
+            fn $name(&self, dim: isize, index: &Tensor, $($arg: $ty),*) -> Tensor {
+                write(self.0, $how, dim, index, &$src)
+            }
+
+            #[doc = concat!("[`Tensor::", stringify!($name), "`] in place.")]
+            fn $inplace(&self, dim: isize, index: &Tensor, $($arg: $ty),*) -> Tensor {
+                replace(self.0, &write(self.0, $how, dim, index, &$src)?)
+            }
+        )*}
+    };
+}
+writes! {
+    /// The tensor with `src` (a tensor or a number) written along a dim where `index` says (`torch.scatter`). Of repeated
+    /// positions the last one stays.
+    scatter scatter_(src: impl Into<Operand>) Write::Scatter, src.into();
+    /// The tensor with `src` added along a dim where `index` says (`torch.scatter_add`).
+    scatter_add scatter_add_(src: &Tensor) Write::ScatterAdd, Operand::from(src);
+    /// The tensor with slices of a dim replaced (`torch.index_copy`).
+    index_copy index_copy_(source: &Tensor) Write::Copy, Operand::from(source);
+    /// The tensor with `alpha` times the source added to slices of a dim (`torch.index_add`).
+    index_add index_add_(source: &Tensor, alpha: impl Into<Scalar>) Write::Add { alpha: alpha.into() }, Operand::from(source);
+    /// The tensor with slices of a dim set to one value (`torch.index_fill`).
+    index_fill index_fill_(value: impl Into<Operand>) Write::Fill, value.into();
+}
+
+methods! {
+    /// The elements along a dim that `index` names at each position (`torch.gather`).
+    ///
+    /// ```
+    /// # use wgtorch::prelude::*;
+    /// let x = tensor!([[1, 2], [3, 4]]);
+    /// assert_eq!(x.gather(1, &tensor!([[0, 0], [1, 0]])).to_vec::<i64>()?, [1, 1, 4, 3]);
+    /// # Ok::<(), Error>(())
+    /// ```
+    fn gather(&self, dim: isize, index: &Tensor) -> Tensor { read(self.0, Read::Gather, dim, index) }
+
+    /// The slices of a dim that a list names (`torch.index_select`).
+    fn index_select(&self, dim: isize, index: &Tensor) -> Tensor { read(self.0, Read::Select, dim, index) }
+
+    /// Elements of the flattened tensor, in the index's shape; negative indices count from the end (`torch.take`).
+    fn take(&self, index: &Tensor) -> Tensor {
+        ensure!(index.dtype() == DType::I64, Runtime, "take(): Expected a long tensor for index, but got {}", index.dtype().scalar_name());
+        apply_one(ReadAt { how: Read::Take, dim: 0 }, &[self.0, index])
+    }
+
+    /// The tensor with elements of its flattened form written (`tensor.put`).
+    fn put(&self, index: &Tensor, source: &Tensor, accumulate: bool) -> Tensor {
+        ensure!(index.dtype() == DType::I64, Runtime, "put_(): Expected a long tensor for index, but got {}", index.dtype().scalar_name());
+        ensure!(
+            source.numel() == index.numel(),
+            Runtime,
+            "put_(): Expected source and index to have the same number of elements, but got source.numel() = {}, index.numel() = {}",
+            source.numel(),
+            index.numel()
+        );
+        let (flat, index, source) = (self.reshape(-1)?, index.checked().reshape(-1)?, source.checked().reshape(-1)?);
+        flat.checked().index_put(index, &source, accumulate)?.checked().reshape(&self.shape())
+    }
+
+    /// [`Tensor::put`] in place (`tensor.put_`).
+    fn put_(&self, index: &Tensor, source: &Tensor, accumulate: bool) -> Tensor {
+        let result = self.put(index, source, accumulate)?;
+        self.copy_(&result)
+    }
+
+    /// Like [`Tensor::gather`] with tensor and index broadcast in the other dims (`torch.take_along_dim`).
+    fn take_along_dim(&self, indices: &Tensor, dim: isize) -> Tensor {
+        let (shape, index) = (self.shape(), indices.shape());
+        ensure!(
+            shape.len() == index.len(),
+            Runtime,
+            "torch.take_along_dim(): input and indices should have the same number of dimensions, but got {} dimensions for input, and {} dimensions for indices",
+            shape.len(),
+            index.len()
+        );
+        let d = wrap_dim(dim, shape.len())?;
+        let mut common = crate::shape::broadcast(&without(&shape, d), &without(&index, d))?;
+        common.insert(d, shape[d]);
+        let x = self.expand(&common[..])?;
+        common[d] = index[d];
+        x.checked().gather(dim, &indices.checked().expand(&common[..])?)
+    }
+
+    /// [`Tensor::take_along_dim`] of the flattened tensor (`torch.take_along_dim(x, indices)`).
+    fn take_along_flat(&self, indices: &Tensor) -> Tensor {
+        self.reshape(-1)?.checked().gather(0, &indices.checked().reshape(-1)?)
+    }
+}
+
+fn without(s: &[usize], d: usize) -> Dims {
+    s.iter().enumerate().filter(|x| x.0 != d).map(|x| *x.1).collect()
+}

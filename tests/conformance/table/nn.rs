@@ -1,0 +1,125 @@
+//! Matrix products, convolution, pooling, losses.
+
+use super::rows;
+use crate::call::{Call, Stop};
+use wgtorch::{
+    AddmmOptions, AvgPool2dOptions, Conv2dOptions, CrossEntropyOptions, MaxPool2dOptions, Padding, Pair, Reduction,
+};
+
+fn factors(c: &Call) -> Result<AddmmOptions, Stop> {
+    let mut o = AddmmOptions::new();
+    if let Some(beta) = c.opt_scalar("beta")? {
+        o = o.beta(beta);
+    }
+    if let Some(alpha) = c.opt_scalar("alpha")? {
+        o = o.alpha(alpha);
+    }
+    Ok(o)
+}
+
+/// One integer or two, as height and width.
+fn pair(c: &Call, name: &str) -> Result<Pair, Stop> {
+    match c.ints(name)?[..] {
+        [n] => Ok((n as i64).into()),
+        [h, w] => Ok((h as i64, w as i64).into()),
+        ref other => Err(Stop::Untyped(format!("{name}: takes two integers at most, not {}", other.len()))),
+    }
+}
+
+fn opt_pair(c: &Call, name: &str) -> Result<Option<Pair>, Stop> {
+    match c.opt_ints(name)? {
+        // PyTorch's spelling of "as the kernel size"
+        Some(l) if l.is_empty() => Ok(None),
+        Some(_) => pair(c, name).map(Some),
+        None => Ok(None),
+    }
+}
+
+fn conv2d(c: &Call) -> Result<Conv2dOptions, Stop> {
+    let mut o = Conv2dOptions::new().bias(c.opt_tensor("bias")?);
+    if let Some(p) = opt_pair(c, "stride")? {
+        o = o.stride(p);
+    }
+    if let Some(p) = opt_pair(c, "dilation")? {
+        o = o.dilation(p);
+    }
+    o = match c.get("padding") {
+        None => o,
+        Some(crate::call::Arg::Str(s)) if s == "same" => o.padding(Padding::Same),
+        Some(crate::call::Arg::Str(s)) if s == "valid" => o.padding(Padding::Valid),
+        Some(_) => o.padding(pair(c, "padding")?),
+    };
+    Ok(o.groups(c.int_or("groups", 1)? as i64))
+}
+
+fn max_pool2d(c: &Call) -> Result<MaxPool2dOptions, Stop> {
+    let mut o = MaxPool2dOptions::new(pair(c, "kernel_size")?).ceil_mode(c.flag("ceil_mode", false)?);
+    o.stride = opt_pair(c, "stride")?;
+    if let Some(p) = opt_pair(c, "padding")? {
+        o = o.padding(p);
+    }
+    if let Some(p) = opt_pair(c, "dilation")? {
+        o = o.dilation(p);
+    }
+    Ok(o)
+}
+
+fn avg_pool2d(c: &Call) -> Result<AvgPool2dOptions, Stop> {
+    let mut o = AvgPool2dOptions::new(pair(c, "kernel_size")?).ceil_mode(c.flag("ceil_mode", false)?);
+    o.stride = opt_pair(c, "stride")?;
+    if let Some(p) = opt_pair(c, "padding")? {
+        o = o.padding(p);
+    }
+    o = o.count_include_pad(c.flag("count_include_pad", true)?);
+    Ok(o.divisor_override(c.opt_int("divisor_override")?.map(|d| d as i64)))
+}
+
+fn reduction(c: &Call) -> Result<Reduction, Stop> {
+    Ok(c.string("reduction")?.unwrap_or("mean").parse()?)
+}
+
+fn classes(c: &Call) -> Result<CrossEntropyOptions, Stop> {
+    let mut o = CrossEntropyOptions::new().weight(c.opt_tensor("weight")?).reduction(reduction(c)?);
+    if let Some(i) = c.opt_int("ignore_index")? {
+        o = o.ignore_index(i as i64);
+    }
+    Ok(o.label_smoothing(c.float_or("label_smoothing", 0.0)?))
+}
+
+rows! {
+    "matmul" "input other" |c| c.x()?.matmul(c.tensor("other")?)?;
+    "mm" "input mat2" |c| c.x()?.mm(c.tensor("mat2")?)?;
+    "bmm" "input mat2" |c| c.x()?.bmm(c.tensor("mat2")?)?;
+    "mv" "input vec" |c| c.x()?.mv(c.tensor("vec")?)?;
+    "dot" "input tensor" |c| c.x()?.dot(c.tensor("tensor")?)?;
+    "vdot" "input other" |c| c.x()?.vdot(c.tensor("other")?)?;
+    "outer" "input vec2" |c| c.x()?.outer(c.tensor("vec2")?)?;
+    "addmm" "input mat1 mat2 beta alpha" |c| c.x()?.addmm(c.tensor("mat1")?, c.tensor("mat2")?, factors(c)?)?;
+    "addmv" "input mat vec beta alpha" |c| c.x()?.addmv(c.tensor("mat")?, c.tensor("vec")?, factors(c)?)?;
+    "baddbmm" "input batch1 batch2 beta alpha" |c| {
+        c.x()?.baddbmm(c.tensor("batch1")?, c.tensor("batch2")?, factors(c)?)?
+    };
+    "nn.functional.linear" "input weight bias" |c| c.x()?.linear(c.tensor("weight")?, c.opt_tensor("bias")?)?;
+    "nn.functional.conv2d" "input weight bias stride padding dilation groups" |c| {
+        c.x()?.conv2d(c.tensor("weight")?, conv2d(c)?)?
+    };
+    "nn.functional.max_pool2d" "input kernel_size stride padding dilation ceil_mode return_indices" |c| {
+        let both = c.x()?.max_pool2d_with_indices(max_pool2d(c)?)?;
+        if c.flag("return_indices", false)? { crate::call::Value::from(both) } else { both.0.into() }
+    };
+    "nn.functional.avg_pool2d" "input kernel_size stride padding ceil_mode count_include_pad divisor_override" |c| {
+        c.x()?.avg_pool2d(avg_pool2d(c)?)?
+    };
+    "nn.functional.cross_entropy" "input target weight size_average ignore_index reduce reduction label_smoothing" |c| {
+        c.x()?.cross_entropy(c.tensor("target")?, classes(c)?)?
+    };
+    "nn.functional.nll_loss" "input target weight size_average ignore_index reduce reduction" |c| {
+        c.x()?.nll_loss(c.tensor("target")?, classes(c)?)?
+    };
+    "nn.functional.mse_loss" "input target size_average reduce reduction weight" |c| {
+        c.x()?.mse_loss(c.tensor("target")?, reduction(c)?)?
+    };
+    "nn.functional.l1_loss" "input target size_average reduce reduction weight" |c| {
+        c.x()?.l1_loss(c.tensor("target")?, reduction(c)?)?
+    };
+}
