@@ -39,7 +39,8 @@ fn example(args: &[&str]) -> Output {
     let here = std::env::current_exe().unwrap();
     let program = here.parent().and_then(Path::parent).unwrap().join("examples").join("mnist");
     assert!(program.exists(), "{} is missing: cargo test builds it", program.display());
-    Command::new(program).args(args).output().unwrap()
+    // where it is not set, Mesa warns on stderr
+    Command::new(program).args(args).env("XDG_RUNTIME_DIR", std::env::temp_dir()).output().unwrap()
 }
 
 fn refused(args: &[&str], says: &str) {

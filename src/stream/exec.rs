@@ -3,7 +3,7 @@
 use super::command::{Arg, CpuView, Kernel, KernelCmd, Launch};
 use super::locks::LockSet;
 use super::storage::{Storage, StorageImpl};
-use super::{FUSED, KERNELS, flush, settle, take_error};
+use super::{count, flush, settle, take_error};
 use crate::cpu;
 use crate::cpu::memory::HostBuf;
 use crate::device::Device;
@@ -91,7 +91,7 @@ impl Job<'_> {
 
     /// Runs it on its device, or on the CPU by transfer.
     pub fn run(&self, device: Device) -> Result<()> {
-        FUSED.fetch_add(1, Ordering::Relaxed);
+        count(|c| c.fused += 1);
         if self.shape.contains(&0) {
             for (a, fresh) in &self.stores {
                 materialise(&a.storage, *fresh)?;
@@ -212,7 +212,7 @@ pub fn cpu_kernel(cmd: &KernelCmd) -> Result<()> {
 
 /// Runs a kernel on its device, or on the CPU by transfer.
 pub fn kernel(cmd: &KernelCmd) -> Result<()> {
-    KERNELS.fetch_add(1, Ordering::Relaxed);
+    count(|c| c.kernels += 1);
     let device = cmd.outs[0].storage.device;
     if device == Device::Cpu {
         return cpu_kernel(cmd);

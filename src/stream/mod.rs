@@ -18,16 +18,16 @@ pub use storage::{Buf, Storage, StorageImpl, fill_bytes};
 use crate::device::Device;
 use crate::error::{Error, Result};
 use parking_lot::{Mutex, RwLock};
-use std::cell::OnceCell;
+use std::cell::{Cell, OnceCell};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// A stream is flushed when it holds this many commands: a fixed number, so that runs repeat bit for bit.
 const MAX_COMMANDS: usize = 128;
 /// A CPU step on so few elements runs at once: recording it would cost more.
 const SMALL: usize = 1024;
 
-/// Counts of what ran, for tests and the profiler.
+/// Counts of what a thread launched, for tests and the profiler.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counters {
     /// Elementwise kernels launched by flushes, on either device.
@@ -38,17 +38,15 @@ pub struct Counters {
     pub immediate: u64,
 }
 
-static FUSED: AtomicU64 = AtomicU64::new(0);
-static KERNELS: AtomicU64 = AtomicU64::new(0);
-static IMMEDIATE: AtomicU64 = AtomicU64::new(0);
-
-/// Launches since the process began.
+/// What this thread has launched since it began.
 pub fn counters() -> Counters {
-    Counters {
-        fused: FUSED.load(Ordering::Relaxed),
-        kernels: KERNELS.load(Ordering::Relaxed),
-        immediate: IMMEDIATE.load(Ordering::Relaxed),
-    }
+    COUNTERS.get()
+}
+
+fn count(change: impl FnOnce(&mut Counters)) {
+    let mut counters = COUNTERS.get();
+    change(&mut counters);
+    COUNTERS.set(counters);
 }
 
 struct Stream {
@@ -77,6 +75,8 @@ impl Drop for Mine {
 }
 
 thread_local! {
+    // a thread's own, so that tests side by side can count
+    static COUNTERS: Cell<Counters> = const { Cell::new(Counters { fused: 0, kernels: 0, immediate: 0 }) };
     static MINE: OnceCell<Mine> = const { OnceCell::new() };
 }
 
@@ -194,7 +194,7 @@ pub fn point(cmd: PointCmd) {
         && cmd.out.storage.is_settled()
         && cmd.srcs.iter().all(settled)
     {
-        IMMEDIATE.fetch_add(1, Ordering::Relaxed);
+        count(|c| c.immediate += 1);
         small::run(&cmd);
         return;
     }
@@ -211,7 +211,7 @@ pub fn kernel(cmd: KernelCmd) -> Result<()> {
         let work: usize = cmd.ins.iter().chain(&cmd.outs).map(|a| a.layout.numel()).sum();
         if cmd.kernel.checks_data() || work <= 2 * SMALL {
             cmd.ins.iter().for_each(|a| settle(&a.storage));
-            IMMEDIATE.fetch_add(1, Ordering::Relaxed);
+            count(|c| c.immediate += 1);
             return exec::cpu_kernel(&cmd);
         }
     }
