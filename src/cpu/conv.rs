@@ -28,7 +28,7 @@ pub struct ConvSpec {
 /// `out[n, o, y, x] = relu?(bias[o] + sum of weight[o, c, i, j] * x[n, c, ...])`; `x` is NCHW, `w` OIHW, `out` NCHW of the
 /// size that the spec gives.
 pub fn conv2d<T: HasLanes>(out: ViewMut<T>, x: View<T>, w: View<T>, bias: Option<View<T>>, spec: ConvSpec, relu: bool) {
-    let (groups, [sh, sw], [dh, dw]) = (spec.groups, spec.stride, spec.dilation);
+    let (groups, stride, [dh, dw]) = (spec.groups, spec.stride, spec.dilation);
     let (channels, kh, kw) = (w.shape[1], w.shape[2], w.shape[3]);
     let (rows, cols) = (out.shape[2], out.shape[3]);
     if out.numel() == 0 {
@@ -36,26 +36,21 @@ pub fn conv2d<T: HasLanes>(out: ViewMut<T>, x: View<T>, w: View<T>, bias: Option
     }
     let lanes = <T::Wide as Lanes>::N;
     // a pointwise convolution of whole planes takes all rows as one
-    let planes = (kh, kw, spec.stride, spec.padding) == (1, 1, [1, 1], [0, 0])
+    let planes = (kh, kw, stride, spec.padding) == (1, 1, [1, 1], [0, 0])
         && (out.strides[2], out.strides[3], x.strides[2]) == (cols, 1, cols)
         && rows * cols >= lanes;
     let padded = Padded::of(
         &x,
         [-(spec.padding[0] as isize), -(spec.padding[1] as isize)],
-        [(rows - 1) * sh + (kh.max(1) - 1) * dh + 1, (cols - 1) * sw + (kw.max(1) - 1) * dw + 1],
-        spec.stride,
+        [(rows - 1) * stride[0] + (kh.max(1) - 1) * dh + 1, (cols - 1) * stride[1] + (kw.max(1) - 1) * dw + 1],
+        stride,
         if cols < lanes && !planes { lanes } else { 0 },
     );
     let offsets = taps(channels, kh, kw, |c, i, j| padded.offset(c, i * dh, j * dw));
     let per_group = w.shape[0] / groups;
-    let ws = SendPtr(w.ptr().cast_mut());
-    let weights = Weights::pack(groups, per_group, offsets.len(), |g, o, t| {
-        let (c, i, j) = (t / (kh * kw), t / kw % kh, t % kw);
-        // SAFETY: channel and tap exist.
-        unsafe {
-            *ws.get().add((g * per_group + o) * w.strides[0] + c * w.strides[1] + i * w.strides[2] + j * w.strides[3])
-        }
-    });
+    let sw = w.strides;
+    let at = taps(channels, kh, kw, |c, i, j| c * sw[1] + i * sw[2] + j * sw[3]);
+    let weights = Weights::pack(groups, per_group, SendPtr(w.ptr().cast_mut()), [per_group * sw[0], sw[0]], &at);
     let st = out.strides;
     let target = Target { ptr: SendPtr(out.ptr()), strides: [st[0], st[1], st[2], st[3]], rows, cols };
     let bias = bias.map(|b| (SendPtr(b.ptr().cast_mut()), b.strides[0]));
@@ -85,25 +80,14 @@ pub fn conv2d_input_grad<T: HasLanes>(gx: ViewMut<T>, grad: View<T>, w: View<T>,
         if narrowest < lanes { lanes } else { 0 },
     );
     let (out_channels, per_group) = (w.shape[0] / groups, w.shape[1]);
-    let ws = SendPtr(w.ptr().cast_mut());
-    let st = gx.strides;
+    let (st, wt) = (gx.strides, w.strides);
     for r in 0..sh.min(height) {
         for c in 0..sw.min(width) {
             let (ti, tj) = (&rows.taps[r], &cols.taps[c]);
             let offsets = taps(out_channels, ti.len(), tj.len(), |o, i, j| padded.offset(o, ti[i].1, tj[j].1));
-            let each = (ti.len() * tj.len()).max(1);
-            let weights = Weights::pack(groups, per_group, offsets.len(), |g, channel, t| {
-                let (o, i, j) = (t / each, ti[t / tj.len() % ti.len()].0, tj[t % tj.len()].0);
-                // SAFETY: channels and tap exist.
-                unsafe {
-                    *ws.get().add(
-                        (g * out_channels + o) * w.strides[0]
-                            + channel * w.strides[1]
-                            + i * w.strides[2]
-                            + j * w.strides[3],
-                    )
-                }
-            });
+            let from = taps(out_channels, ti.len(), tj.len(), |o, i, j| o * wt[0] + ti[i].0 * wt[2] + tj[j].0 * wt[3]);
+            let strides = [out_channels * wt[0], wt[1]];
+            let weights = Weights::pack(groups, per_group, SendPtr(w.ptr().cast_mut()), strides, &from);
             let target = Target {
                 ptr: SendPtr(gx.ptr()).add(r * st[2] + c * st[3]),
                 strides: [st[0], st[1], st[2] * sh, st[3] * sw],

@@ -231,12 +231,25 @@ fn fold_rows<T: Copy + Send + Sync, F: Fold<T>>(
 }
 
 twins!(
-    /// One more row of every column.
-    fn step_columns[T: Copy, F: Fold<T>][T, F](fs: &[F], acc: &mut [F::Acc], row: SendPtr<T>) {
-        let row = row.get().cast_const();
-        for (i, (f, acc)) in fs.iter().zip(acc).enumerate() {
-            // SAFETY: the row has as many columns as there are folds.
-            *acc = f.step(*acc, unsafe { *row.add(i) });
+    /// Some more rows of every column, at most four, so that accumulators are read and written once for them.
+    fn step_columns[T: Copy, F: Fold<T>][T, F](fs: &[F], acc: &mut [F::Acc], rows: &[SendPtr<T>]) {
+        let n = fs.len();
+        // SAFETY: each row has as many columns as there are folds.
+        let row = |i: usize| unsafe { std::slice::from_raw_parts(rows[i].get().cast_const(), n) };
+        let acc = &mut acc[..n];
+        if rows.len() == 4 {
+            let (a, b, c, d) = (row(0), row(1), row(2), row(3));
+            for i in 0..n {
+                let f = &fs[i];
+                acc[i] = f.step(f.step(f.step(f.step(acc[i], a[i]), b[i]), c[i]), d[i]);
+            }
+        } else {
+            for r in 0..rows.len() {
+                let a = row(r);
+                for i in 0..n {
+                    acc[i] = fs[i].step(acc[i], a[i]);
+                }
+            }
         }
     }
 );
@@ -260,11 +273,17 @@ fn column_part<T: Copy, F: Fold<T>>(
     let mut walk = Walk::new(shape, [strides], range.start);
     while row < range.end {
         let mut acc = empty();
-        for _ in 0..ROWS.min(range.end - row) {
-            step_columns(fs, &mut acc, p.add(walk.at[0]));
-            walk.step();
+        let end = (row + ROWS).min(range.end);
+        while row < end {
+            let count = (end - row).min(4);
+            let mut rows = [p; 4];
+            for r in &mut rows[..count] {
+                *r = p.add(walk.at[0]);
+                walk.step();
+            }
+            step_columns(fs, &mut acc, &rows[..count]);
+            row += count;
         }
-        row += ROWS.min(range.end - row);
         let mut n = blocks;
         while n & 1 == 1 {
             if let Some(mut left) = levels.pop() {

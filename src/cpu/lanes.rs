@@ -27,6 +27,20 @@ pub trait Lanes: Copy {
     fn plus(self, b: Self) -> Self;
     /// `self` where it is above zero or NaN, else 0.
     fn relu(self) -> Self;
+    /// Exchanges rows and columns of the square that the first `N` vectors are.
+    #[inline(always)]
+    fn transpose(rows: &mut [Self; 16]) {
+        let mut cells = [[Self::E::default(); 16]; 16];
+        for (cells, row) in cells.iter_mut().zip(&rows[..Self::N]) {
+            // SAFETY: no lanes type is longer than 16.
+            unsafe { row.store(cells.as_mut_ptr()) };
+        }
+        for (i, row) in rows[..Self::N].iter_mut().enumerate() {
+            let column: [Self::E; 16] = std::array::from_fn(|j| cells[j][i]);
+            // SAFETY: as above.
+            *row = unsafe { Self::load(column.as_ptr()) };
+        }
+    }
 }
 
 /// An element type with lanes.
@@ -118,7 +132,7 @@ mod avx2 {
     pub struct F64x4(__m256d);
 
     macro_rules! avx_lanes {
-        ($v:ident $t:ident $n:literal $set:ident $load:ident $store:ident $fma:ident $add:ident $and:ident $cmp:ident $zero:ident) => {
+        ($v:ident $t:ident $n:literal $set:ident $load:ident $store:ident $fma:ident $add:ident $and:ident $cmp:ident $zero:ident |$rows:ident| $transpose:block) => {
             impl Lanes for $v {
                 type E = $t;
                 const N: usize = $n;
@@ -152,6 +166,10 @@ mod avx2 {
                     // SAFETY: as above. "Not less or equal" holds for NaN too.
                     $v(unsafe { $and(self.0, $cmp::<_CMP_NLE_UQ>(self.0, $zero())) })
                 }
+                #[inline(always)]
+                fn transpose($rows: &mut [Self; 16]) {
+                    $transpose
+                }
             }
             impl HasLanes for $t {
                 type Wide = $v;
@@ -159,6 +177,36 @@ mod avx2 {
             }
         };
     }
-    avx_lanes!(F32x8 f32 8 _mm256_set1_ps _mm256_loadu_ps _mm256_storeu_ps _mm256_fmadd_ps _mm256_add_ps _mm256_and_ps _mm256_cmp_ps _mm256_setzero_ps);
-    avx_lanes!(F64x4 f64 4 _mm256_set1_pd _mm256_loadu_pd _mm256_storeu_pd _mm256_fmadd_pd _mm256_add_pd _mm256_and_pd _mm256_cmp_pd _mm256_setzero_pd);
+    avx_lanes!(F32x8 f32 8 _mm256_set1_ps _mm256_loadu_ps _mm256_storeu_ps _mm256_fmadd_ps _mm256_add_ps _mm256_and_ps _mm256_cmp_ps _mm256_setzero_ps |rows| {
+        // SAFETY: as above.
+        unsafe {
+            // pairs, then fours, then halves
+            let (mut a, mut b) = ([rows[0].0; 8], [rows[0].0; 8]);
+            for i in 0..4 {
+                a[2 * i] = _mm256_unpacklo_ps(rows[2 * i].0, rows[2 * i + 1].0);
+                a[2 * i + 1] = _mm256_unpackhi_ps(rows[2 * i].0, rows[2 * i + 1].0);
+            }
+            for i in 0..2 {
+                for j in 0..2 {
+                    b[4 * i + 2 * j] = _mm256_shuffle_ps::<0x44>(a[4 * i + j], a[4 * i + 2 + j]);
+                    b[4 * i + 2 * j + 1] = _mm256_shuffle_ps::<0xee>(a[4 * i + j], a[4 * i + 2 + j]);
+                }
+            }
+            for i in 0..4 {
+                rows[i].0 = _mm256_permute2f128_ps::<0x20>(b[i], b[i + 4]);
+                rows[i + 4].0 = _mm256_permute2f128_ps::<0x31>(b[i], b[i + 4]);
+            }
+        }
+    });
+    avx_lanes!(F64x4 f64 4 _mm256_set1_pd _mm256_loadu_pd _mm256_storeu_pd _mm256_fmadd_pd _mm256_add_pd _mm256_and_pd _mm256_cmp_pd _mm256_setzero_pd |rows| {
+        // SAFETY: as above.
+        unsafe {
+            let (a, b) = (_mm256_unpacklo_pd(rows[0].0, rows[1].0), _mm256_unpackhi_pd(rows[0].0, rows[1].0));
+            let (c, d) = (_mm256_unpacklo_pd(rows[2].0, rows[3].0), _mm256_unpackhi_pd(rows[2].0, rows[3].0));
+            rows[0].0 = _mm256_permute2f128_pd::<0x20>(a, c);
+            rows[1].0 = _mm256_permute2f128_pd::<0x20>(b, d);
+            rows[2].0 = _mm256_permute2f128_pd::<0x31>(a, c);
+            rows[3].0 = _mm256_permute2f128_pd::<0x31>(b, d);
+        }
+    });
 }

@@ -4,6 +4,7 @@
 use crate::cpu::number::Number;
 use crate::cpu::simd::{SendPtr, chunks, grain, twins};
 use crate::cpu::view::{View, ViewMut};
+use std::mem::MaybeUninit;
 
 /// Windows of a pooling, `[height, width]` each. The number of windows is the output's size, so ceil mode needs no flag.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -132,56 +133,38 @@ fn max_windows<T: Number>(
 }
 
 twins!(
-    /// One row of 2x2 windows: selects only, eight windows at a time.
+    /// One row of 2x2 windows: selects only, values first, then positions from the number of the cell picked.
     fn max_row_2x2[T: Number][T](
         out: SendPtr<T>, index: SendPtr<i64>, top: SendPtr<T>, bottom: SendPtr<T>, n: usize, base: i64, width: i64
     ) {
-        const B: usize = 8;
-        let (out, index, top, bottom) = (out.get(), index.get(), top.get(), bottom.get());
-        let pick = |best: &mut T, code: &mut u32, v: T, c: u32| {
-            let take = (v > *best) | v.is_nan();
-            *best = if take { v } else { *best };
-            *code = if take { c } else { *code };
-        };
+        const B: usize = 64;
+        let mut codes = [0u32; B];
         let mut x = 0;
         while x < n {
             let count = (n - x).min(B);
-            let (mut cells, mut best, mut code) = ([[T::LEAST; B]; 4], [T::LEAST; B], [0u32; B]);
-            // SAFETY: the two source rows hold 2 n cells, the outputs n.
-            unsafe {
-                if count == B {
-                    let a = top.add(2 * x).cast::<[T; 2 * B]>().read_unaligned();
-                    let b = bottom.add(2 * x).cast::<[T; 2 * B]>().read_unaligned();
-                    for i in 0..B {
-                        (cells[0][i], cells[1][i]) = (a[2 * i], a[2 * i + 1]);
-                        (cells[2][i], cells[3][i]) = (b[2 * i], b[2 * i + 1]);
-                    }
-                } else {
-                    for i in 0..count {
-                        let at = 2 * (x + i);
-                        (cells[0][i], cells[1][i]) = (*top.add(at), *top.add(at + 1));
-                        (cells[2][i], cells[3][i]) = (*bottom.add(at), *bottom.add(at + 1));
-                    }
+            // SAFETY: the two source rows hold 2 n cells, the outputs n, and nothing overlaps.
+            let (top, bottom, out, index) = unsafe {
+                (
+                    std::slice::from_raw_parts(top.get().add(2 * x), 2 * count),
+                    std::slice::from_raw_parts(bottom.get().add(2 * x), 2 * count),
+                    std::slice::from_raw_parts_mut(out.get().add(x).cast::<MaybeUninit<T>>(), count),
+                    std::slice::from_raw_parts_mut(index.get().add(x).cast::<MaybeUninit<i64>>(), count),
+                )
+            };
+            let cells = top.chunks_exact(2).zip(bottom.chunks_exact(2));
+            for ((code, out), (a, b)) in codes.iter_mut().zip(out.iter_mut()).zip(cells) {
+                let (mut best, mut k) = (a[0], 0u32);
+                for (i, v) in [(1, a[1]), (2, b[0]), (3, b[1])] {
+                    let take = (v > best) | v.is_nan();
+                    best = if take { v } else { best };
+                    k = if take { i } else { k };
                 }
-                for (c, cells) in cells.iter().enumerate() {
-                    for i in 0..B {
-                        pick(&mut best[i], &mut code[i], cells[i], c as u32);
-                    }
-                }
-                let mut flat = [0i64; B];
-                for i in 0..B {
-                    let (column, row) = (i64::from(code[i] & 1), i64::from(code[i] >> 1));
-                    flat[i] = base + 2 * (x + i) as i64 + column + if row == 1 { width } else { 0 };
-                }
-                if count == B {
-                    out.add(x).cast::<[T; B]>().write_unaligned(best);
-                    index.add(x).cast::<[i64; B]>().write_unaligned(flat);
-                } else {
-                    for i in 0..count {
-                        out.add(x + i).write(best[i]);
-                        index.add(x + i).write(flat[i]);
-                    }
-                }
+                out.write(best);
+                *code = k;
+            }
+            for (i, (code, index)) in codes.iter().zip(index).enumerate() {
+                let down = i64::from(code >> 1) * width;
+                index.write(base + 2 * (x + i) as i64 + i64::from(code & 1) + down);
             }
             x += count;
         }
@@ -214,6 +197,10 @@ pub fn max_pool2d_grad<T: Number>(gx: ViewMut<T>, grad: View<T>, indices: View<i
 }
 
 fn zero_plane<T: Number>(plane: SendPtr<T>, height: usize, width: usize, strides: &[usize]) {
+    if strides[3] == 1 && strides[2] == width {
+        // SAFETY: the plane is one run.
+        return unsafe { (0..height * width).for_each(|i| plane.get().add(i).write(T::ZERO)) };
+    }
     for y in 0..height {
         for c in 0..width {
             // SAFETY: the cell exists.

@@ -282,7 +282,7 @@ fn extreme<T: Number, const MAX: bool>(
     let p = SendPtr(x.ptr().cast_mut());
     let (inner_shape, inner_strides) = (&x.shape[dim + 1..], &x.strides[dim + 1..]);
     let tail = is_contiguous(inner_shape, inner_strides);
-    if inner > 1 && tail && n > 0 {
+    if inner > 1 && tail && n > 0 && n <= u32::MAX as usize {
         // columns side by side, so that every load is contiguous
         const WIDTH: usize = 256;
         let blocks = inner.div_ceil(WIDTH);
@@ -290,13 +290,13 @@ fn extreme<T: Number, const MAX: bool>(
             for unit in r {
                 let base = Walk::new(&x.shape[..dim], [&x.strides[..dim]], unit / blocks).at[0];
                 let cols = unit % blocks * WIDTH..(unit % blocks * WIDTH + WIDTH).min(inner);
-                let (mut best, mut index) = ([T::ZERO; WIDTH], [0i64; WIDTH]);
+                let (mut best, mut index) = ([T::ZERO; WIDTH], [0u32; WIDTH]);
                 let first = p.add(base + cols.start);
                 let len = cols.len();
                 // SAFETY: row 0 has these columns.
                 (0..len).for_each(|c| best[c] = unsafe { *first.get().add(c) });
                 for k in 1..n {
-                    better_columns::<T, MAX>(&mut best[..len], &mut index[..len], first.add(k * step), k as i64);
+                    better_columns::<T, MAX>(&mut best[..len], &mut index[..len], first.add(k * step), k as u32);
                 }
                 for (c, col) in cols.enumerate() {
                     write(unit / blocks * inner + col, best[c], index[c] as usize);
@@ -388,14 +388,15 @@ twins!(
 );
 
 twins!(
-    fn better_columns[T: Number, const MAX: bool][T, MAX](best: &mut [T], index: &mut [i64], row: SendPtr<T>, k: i64) {
-        let row = row.get().cast_const();
-        for (c, (best, index)) in best.iter_mut().zip(index).enumerate() {
-            // SAFETY: the row has as many columns.
-            let x = unsafe { *row.add(c) };
-            let take = beats::<T, MAX>(x, *best);
-            *best = if take { x } else { *best };
-            *index = if take { k } else { *index };
+    fn better_columns[T: Number, const MAX: bool][T, MAX](best: &mut [T], index: &mut [u32], row: SendPtr<T>, k: u32) {
+        let n = best.len();
+        // SAFETY: the row has as many columns.
+        let row = unsafe { std::slice::from_raw_parts(row.get().cast_const(), n) };
+        let index = &mut index[..n];
+        for c in 0..n {
+            let take = beats::<T, MAX>(row[c], best[c]);
+            best[c] = if take { row[c] } else { best[c] };
+            index[c] = if take { k } else { index[c] };
         }
     }
 );

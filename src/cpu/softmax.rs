@@ -69,7 +69,7 @@ where
         [x, x],
         dim,
         rows,
-        |to, from, row, n, len| forward_columns(to, from[0], row[0], n, len, log),
+        |to, from, row, n, len| forward_columns(to, from[0], row, n, len, log),
         |to, from, n| forward_row_of::<T>(to, from[0], n, log),
     );
 }
@@ -98,7 +98,7 @@ fn along<T: Number>(
     from: [View<T>; 2],
     dim: usize,
     scratch_row: impl Fn(&mut [T::Acc], &[SendPtr<T::Acc>; 2], usize) + Sync,
-    columns: impl Fn(SendPtr<T>, [SendPtr<T>; 2], [usize; 2], usize, usize) + Sync,
+    columns: impl Fn(SendPtr<T>, [SendPtr<T>; 2], usize, usize, usize) + Sync,
     row: impl Fn(SendPtr<T>, [SendPtr<T>; 2], usize) + Sync,
 ) {
     if out.numel() == 0 {
@@ -127,7 +127,7 @@ fn along<T: Number>(
                     let at = Walk::new(lead, strides, unit / blocks).at;
                     let c = unit % blocks * WIDTH;
                     let from = [src[0].add(at[1] + c), src[1].add(at[2] + c)];
-                    columns(ptr.add(at[0] + c), from, [steps[0], steps[0]], n, (inner - c).min(WIDTH));
+                    columns(ptr.add(at[0] + c), from, steps[0], n, (inner - c).min(WIDTH));
                 }
             });
         }
@@ -273,27 +273,33 @@ twins!(
     ) {
         let (out, x) = (out.get(), x.get().cast_const());
         let (mut max, mut sum) = ([T::Acc::LEAST; WIDTH], [T::Acc::ZERO; WIDTH]);
-        let (max, sum) = (&mut max[..len], &mut sum[..len]);
         // SAFETY: n rows of len columns.
         unsafe {
             for k in 0..n {
-                for (c, max) in max.iter_mut().enumerate() {
-                    *max = greater(*max, (*x.add(k * step + c)).acc());
-                }
+                let x = x.add(k * step);
+                blocks!(len, |i, w| for c in i..i + w {
+                    max[c] = greater(max[c], (*x.add(c)).acc());
+                });
             }
             for k in 0..n {
-                for (c, (sum, max)) in sum.iter_mut().zip(max.iter()).enumerate() {
-                    *sum = sum.add((*x.add(k * step + c)).acc().sub(*max).vec_exp(fma));
-                }
+                let x = x.add(k * step);
+                blocks!(len, |i, w| for c in i..i + w {
+                    sum[c] = sum[c].add((*x.add(c)).acc().sub(max[c]).vec_exp(fma));
+                });
             }
-            for s in sum.iter_mut() {
+            for s in &mut sum[..len] {
                 *s = if log { s.ln() } else { T::Acc::ONE.div(*s) };
             }
             for k in 0..n {
-                for (c, (sum, max)) in sum.iter().zip(max.iter()).enumerate() {
-                    let v = (*x.add(k * step + c)).acc().sub(*max);
-                    let v = if log { v.sub(*sum) } else { v.vec_exp(fma).mul(*sum) };
-                    out.add(k * step + c).write(T::from_acc(v));
+                let (x, out) = (x.add(k * step), out.add(k * step));
+                if log {
+                    blocks!(len, |i, w| for c in i..i + w {
+                        out.add(c).write(T::from_acc((*x.add(c)).acc().sub(max[c]).sub(sum[c])));
+                    });
+                } else {
+                    blocks!(len, |i, w| for c in i..i + w {
+                        out.add(c).write(T::from_acc((*x.add(c)).acc().sub(max[c]).vec_exp(fma).mul(sum[c])));
+                    });
                 }
             }
         }
@@ -302,25 +308,26 @@ twins!(
 
 twins!(
     fn backward_columns[T: Number<Acc: VecFloat>][T](
-        out: SendPtr<T>, grad: SendPtr<T>, y: SendPtr<T>, step: [usize; 2], n: usize, len: usize, log: bool; fma
+        out: SendPtr<T>, grad: SendPtr<T>, y: SendPtr<T>, step: usize, n: usize, len: usize, log: bool; fma
     ) {
-        let (out, grad, y, step) = (out.get(), grad.get().cast_const(), y.get().cast_const(), step[0]);
+        let (out, grad, y) = (out.get(), grad.get().cast_const(), y.get().cast_const());
         let mut sum = [T::Acc::ZERO; WIDTH];
-        let sum = &mut sum[..len];
         // SAFETY: n rows of len columns.
         unsafe {
             for k in 0..n {
-                for (c, sum) in sum.iter_mut().enumerate() {
-                    let g = (*grad.add(k * step + c)).acc();
-                    *sum = sum.add(if log { g } else { g.mul((*y.add(k * step + c)).acc()) });
-                }
+                let (grad, y) = (grad.add(k * step), y.add(k * step));
+                blocks!(len, |i, w| for c in i..i + w {
+                    let g = (*grad.add(c)).acc();
+                    sum[c] = sum[c].add(if log { g } else { g.mul((*y.add(c)).acc()) });
+                });
             }
             for k in 0..n {
-                for (c, sum) in sum.iter().enumerate() {
-                    let (g, v) = ((*grad.add(k * step + c)).acc(), (*y.add(k * step + c)).acc());
-                    let r = if log { g.sub(v.vec_exp(fma).mul(*sum)) } else { v.mul(g.sub(*sum)) };
-                    out.add(k * step + c).write(T::from_acc(r));
-                }
+                let (grad, y, out) = (grad.add(k * step), y.add(k * step), out.add(k * step));
+                blocks!(len, |i, w| for c in i..i + w {
+                    let (g, v) = ((*grad.add(c)).acc(), (*y.add(c)).acc());
+                    let r = if log { g.sub(v.vec_exp(fma).mul(sum[c])) } else { v.mul(g.sub(sum[c])) };
+                    out.add(c).write(T::from_acc(r));
+                });
             }
         }
     }

@@ -8,8 +8,12 @@ use crate::cpu::simd::{SendPtr, chunks};
 
 /// Most output channels in one register tile.
 pub(super) const TILE: usize = 6;
-/// Most taps in one pass over the output: their source rows and weights stay in the caches.
-const TAP_BLOCK: usize = 576;
+/// Most taps in one pass over the output: the source rows of a block of positions stay in the first-level cache.
+const TAP_BLOCK: usize = 288;
+/// Source bytes that such a block of positions may take.
+const NEAR: usize = 20 << 10;
+/// Weight bytes of a task.
+const FAR: usize = 512 << 10;
 /// Multiply-adds that make a task.
 const TASK: usize = 1 << 18;
 
@@ -41,26 +45,30 @@ pub(super) struct Weights {
 }
 
 impl Weights {
-    /// Packs `at(group, channel, tap)`.
+    /// Packs the weights at `w + group * strides[0] + channel * strides[1] + at[tap]`.
     pub fn pack<T: HasLanes>(
         groups: usize,
         channels: usize,
-        taps: usize,
-        at: impl Fn(usize, usize, usize) -> T + Sync,
+        w: SendPtr<T>,
+        strides: [usize; 2],
+        at: &[usize],
     ) -> Weights {
+        let taps = at.len();
         let packed = HostBuf::alloc(groups * channels * taps * size_of::<T>());
         let to = SendPtr(packed.ptr().cast::<T>());
         let tiles = split_evenly(channels, TILE);
         let count = tiles.len();
-        chunks(groups * count, (1 << 14) / (taps * TILE).max(1), |r| {
+        chunks(groups * count, (1 << 15) / (taps * TILE).max(1), |r| {
             for i in r {
                 let (g, (first, n)) = (i / count, tiles[i % count]);
-                let base = (g * channels + first) * taps;
-                for t in 0..taps {
+                let mut to = to.add((g * channels + first) * taps).get();
+                let from = w.add(g * strides[0] + first * strides[1]).get();
+                for &tap in at {
                     for o in 0..n {
-                        // SAFETY: tiles partition the channels, so the index is below groups * channels * taps.
-                        unsafe { to.get().add(base + t * n + o).write(at(g, first + o, t)) };
+                        // SAFETY: channel and tap exist; tiles partition the groups * channels * taps packed elements.
+                        unsafe { to.add(o).write(*from.add(tap + o * strides[1])) };
                     }
+                    to = to.wrapping_add(n);
                 }
             }
         });
@@ -74,12 +82,15 @@ pub(super) fn split_evenly(n: usize, most: usize) -> Vec<(usize, usize)> {
     (0..parts).map(|i| (i * n / parts, (i + 1) * n / parts - i * n / parts)).collect()
 }
 
-/// Columns that one tile covers: `vectors` vectors, `gap` apart.
+/// What one tile covers: one vector of columns or two, side by side (or overlapping) or in neighbouring rows.
 #[derive(Clone, Copy)]
 struct Columns {
     start: usize,
-    gap: usize,
     vectors: usize,
+    /// From the first vector to the second in the source.
+    gap: usize,
+    /// The same in the output.
+    out_gap: usize,
     /// Lanes of each vector that an earlier one has covered.
     skip: [usize; 2],
     /// Lanes that exist at all.
@@ -87,8 +98,8 @@ struct Columns {
 }
 
 /// Covers `cols` columns without reading past their end (vectors overlap instead), unless there are fewer than lanes.
-fn columns(cols: usize, lanes: usize) -> Vec<Columns> {
-    let one = |start, skip, valid| Columns { start, gap: 0, vectors: 1, skip: [skip, 0], valid };
+fn columns(cols: usize, lanes: usize, out_col: usize) -> Vec<Columns> {
+    let one = |start, skip, valid| Columns { start, gap: 0, out_gap: 0, vectors: 1, skip: [skip, 0], valid };
     if cols < lanes {
         return vec![one(0, 0, cols)];
     }
@@ -96,17 +107,22 @@ fn columns(cols: usize, lanes: usize) -> Vec<Columns> {
     let mut done = 0;
     while done < cols {
         let left = cols - done;
-        let full = Columns { start: done, gap: lanes, vectors: 2, skip: [0, 0], valid: lanes };
-        list.push(if left >= 2 * lanes {
-            full
+        if left < lanes {
+            list.push(one(cols - lanes, lanes - left, lanes));
         } else if left == lanes {
-            one(done, 0, lanes)
-        } else if left < lanes {
-            one(cols - lanes, lanes - left, lanes)
+            list.push(one(done, 0, lanes));
         } else {
-            Columns { gap: left - lanes, skip: [0, 2 * lanes - left], ..full }
-        });
-        done += list.last().map_or(left, |c| if c.vectors == 2 { left.min(2 * lanes) } else { left.min(lanes) });
+            let gap = (left - lanes).min(lanes);
+            list.push(Columns {
+                start: done,
+                vectors: 2,
+                gap,
+                out_gap: gap * out_col,
+                skip: [0, lanes - gap],
+                valid: lanes,
+            });
+        }
+        done += left.min(2 * lanes);
     }
     list
 }
@@ -160,115 +176,170 @@ pub(super) fn correlate<T: HasLanes>(
     debug_assert!(flat.is_some() || cols >= lanes || source.slack >= lanes);
     let job = Job { source, target, weights, offsets, bias, relu, flat, group_in };
 
-    // tasks: images by groups by rows, and by tiles of channels where those are few; sizes alone decide
+    // tasks: images by groups, and where those are few or the weights large by tiles of channels as well, or by rows; sizes
+    // alone decide
     let tiles = weights.tiles.len();
-    let cost = weights.channels * weights.taps.max(1) * cols;
-    let row_chunk = if flat.is_some() { rows } else { (TASK / cost).clamp(1, rows) };
+    let taps = weights.taps.max(1);
+    let cost = weights.channels * taps * cols;
+    let few = batch * groups < 8;
+    let by_tiles = few && weights.channels > rows * cols;
+    let row_chunk = if !few || by_tiles || flat.is_some() { rows } else { (TASK / cost).clamp(1, rows) };
     let row_chunks = rows.div_ceil(row_chunk);
-    let tile_chunk = if batch * groups * row_chunks < 8 {
-        (TASK / (TILE * weights.taps.max(1) * cols * row_chunk)).max(1)
+    let parts = if few && row_chunks < 8 {
+        weights.channels * taps * cols * row_chunk / TASK
     } else {
-        tiles
+        // enough tasks for many cores, as long as each is large
+        let many = (64 / (batch * groups * row_chunks)).min(cost * row_chunk / (4 * TASK));
+        many.max(weights.channels * taps * size_of::<T>() / FAR)
     };
+    let tile_chunk = tiles.div_ceil(parts.clamp(1, tiles));
     let tile_chunks = tiles.div_ceil(tile_chunk);
-    let units = batch * groups * row_chunks * tile_chunks;
-    let unit_cost = cost * row_chunk / tile_chunks;
-    chunks(units, (TASK / unit_cost.max(1)).max(1), |range| {
+    // images that share a task share its weights
+    let per_image = groups * row_chunks * tile_chunks;
+    let unit_cost = (cost * row_chunk / tile_chunks).max(1);
+    let images = (TASK / unit_cost).max(batch * per_image / 32).clamp(1, batch);
+    let image_chunks = batch.div_ceil(images);
+    chunks(image_chunks * per_image, (TASK / (unit_cost * images)).max(1), |range| {
         for unit in range {
-            let (rest, tc) = (unit / tile_chunks, unit % tile_chunks);
-            let (rest, rc) = (rest / row_chunks, rest % row_chunks);
-            let (n, g) = (rest / groups, rest % groups);
+            let (rest, tc) = (unit / image_chunks, unit % image_chunks);
+            let range = tc * images..((tc + 1) * images).min(batch);
+            let (rest, tc) = (rest / tile_chunks, rest % tile_chunks);
+            let (g, rc) = (rest / row_chunks, rest % row_chunks);
             let tiles = tc * tile_chunk..((tc + 1) * tile_chunk).min(tiles);
             let rows = rc * row_chunk..((rc + 1) * row_chunk).min(rows);
-            run_unit(&job, n, g, tiles, rows);
+            run_unit(&job, range, g, tiles, rows);
         }
     });
 }
 
-fn run_unit<T: HasLanes>(
-    job: &Job<T>,
-    n: usize,
-    g: usize,
-    tiles: std::ops::Range<usize>,
-    rows: std::ops::Range<usize>,
-) {
+/// A range, as tasks and loops pass it on.
+type Span = std::ops::Range<usize>;
+
+fn run_unit<T: HasLanes>(job: &Job<T>, images: Span, g: usize, tiles: Span, rows: Span) {
     #[cfg(target_arch = "x86_64")]
     {
         #[target_feature(enable = "avx2,fma")]
-        fn wide<T: HasLanes>(
-            job: &Job<T>,
-            n: usize,
-            g: usize,
-            tiles: std::ops::Range<usize>,
-            rows: std::ops::Range<usize>,
-        ) {
-            unit::<T::Wide>(job, n, g, tiles, rows);
+        fn wide<T: HasLanes>(job: &Job<T>, images: Span, g: usize, tiles: Span, rows: Span) {
+            unit::<T::Wide>(job, images, g, tiles, rows);
         }
         if crate::cpu::simd::wide() {
             // SAFETY: the CPU has the features.
-            return unsafe { wide(job, n, g, tiles, rows) };
+            return unsafe { wide(job, images, g, tiles, rows) };
         }
     }
-    unit::<T::Plain>(job, n, g, tiles, rows);
+    unit::<T::Plain>(job, images, g, tiles, rows);
 }
 
 #[inline(always)]
-fn unit<L: Lanes>(job: &Job<L::E>, n: usize, g: usize, tiles: std::ops::Range<usize>, rows: std::ops::Range<usize>) {
+fn unit<L: Lanes>(job: &Job<L::E>, images: Span, g: usize, tiles: Span, rows: Span) {
     let Job { source, target, weights, .. } = *job;
-    let src = source.ptr.add(n * source.batch + g * job.group_in).get().cast_const();
-    let out = target.ptr.add(n * target.strides[0] + g * weights.channels * target.strides[1]).get();
-    let line_len = job.flat.map_or(0, |row| (target.rows - 1) * row + target.cols);
-    let mut line = vec![L::E::default(); line_len * TILE];
-    let cols = columns(if job.flat.is_some() { line_len } else { target.cols }, L::N);
+    let src = |n: usize| source.ptr.add(n * source.batch + g * job.group_in).get().cast_const();
+    let out = |n: usize| target.ptr.add(n * target.strides[0] + g * weights.channels * target.strides[1]).get();
     let tap_blocks = if weights.taps == 0 { vec![(0, 0)] } else { split_evenly(weights.taps, TAP_BLOCK) };
-    for tile in tiles {
-        let (first, count) = weights.tiles[tile];
-        for &(tap0, taps) in &tap_blocks {
-            // SAFETY: the packed weights of this tile hold taps * count elements.
-            let w = unsafe {
-                weights.packed.ptr().cast::<L::E>().add((g * weights.channels + first) * weights.taps + tap0 * count)
-            };
-            let mut bias = [L::E::default(); TILE];
-            if let Some((ptr, stride)) = job.bias {
-                for (o, b) in bias[..count].iter_mut().enumerate() {
-                    // SAFETY: bias has one element a channel.
-                    *b = unsafe { *ptr.get().add((g * weights.channels + first + o) * stride) };
+    if let Some(row) = job.flat {
+        let len = (target.rows - 1) * row + target.cols;
+        let cols = columns(len, L::N, 1);
+        let mut line = vec![L::E::default(); len * TILE];
+        for n in images {
+            for tile in tiles.clone() {
+                for &taps in &tap_blocks {
+                    let place = Place { out: line.as_mut_ptr(), channel: len, row: 0, col: 1 };
+                    run_pass::<L>(job, g, tile, taps, src(n), place, 0..1, &cols);
                 }
-            }
-            let pass = Pass {
-                src,
-                row: source.row,
-                offsets: &job.offsets[tap0..tap0 + taps],
-                w,
-                out: if job.flat.is_some() { line.as_mut_ptr() } else { out.wrapping_add(first * target.strides[1]) },
-                out_channel: if job.flat.is_some() { line_len } else { target.strides[1] },
-                out_row: target.strides[2],
-                out_col: if job.flat.is_some() { 1 } else { target.strides[3] },
-                bias,
-                first: tap0 == 0,
-                last: tap0 + taps == weights.taps,
-                relu: job.relu,
-            };
-            let rows = if job.flat.is_some() { 0..1 } else { rows.clone() };
-            match count {
-                1 => sweep::<L, 1>(&pass, rows, &cols),
-                2 => sweep::<L, 2>(&pass, rows, &cols),
-                3 => sweep::<L, 3>(&pass, rows, &cols),
-                4 => sweep::<L, 4>(&pass, rows, &cols),
-                5 => sweep::<L, 5>(&pass, rows, &cols),
-                _ => sweep::<L, 6>(&pass, rows, &cols),
+                spread(job, &line, len, row, tile, out(n));
             }
         }
-        if let Some(row) = job.flat {
-            let [_, sc, sh, sw] = target.strides;
-            for o in 0..count {
-                for y in 0..target.rows {
-                    let from = &line[o * line_len + y * row..][..target.cols];
-                    for (x, &v) in from.iter().enumerate() {
-                        // SAFETY: channel, row and column exist.
-                        unsafe { out.add((first + o) * sc + y * sh + x * sw).write(v) };
+        return;
+    }
+    let cols = columns(target.cols, L::N, target.strides[3]);
+    let reach = job.offsets.len().min(TAP_BLOCK).max(1);
+    let near = NEAR / size_of::<L::E>();
+    // rows of a block: an estimate that counts every tap's row once
+    let row_block = (near / (reach * target.cols)).max(2) & !1;
+    let col_block = if target.rows == 1 { (near / (reach * 2 * L::N)).max(1) } else { cols.len() };
+    for &taps in &tap_blocks {
+        for n in images.clone() {
+            let mut y = rows.start;
+            while y < rows.end {
+                let block = y..(y + row_block).min(rows.end);
+                for cols in cols.chunks(col_block) {
+                    for tile in tiles.clone() {
+                        let first = weights.tiles[tile].0 * target.strides[1];
+                        let [_, channel, row, col] = target.strides;
+                        let place = Place { out: out(n).wrapping_add(first), channel, row, col };
+                        run_pass::<L>(job, g, tile, taps, src(n), place, block.clone(), cols);
                     }
                 }
+                y = block.end;
+            }
+        }
+    }
+}
+
+/// Where a tile's first channel goes, and the strides there.
+struct Place<E> {
+    out: *mut E,
+    channel: usize,
+    row: usize,
+    col: usize,
+}
+
+#[inline(always)]
+#[allow(clippy::too_many_arguments, reason = "two call sites")]
+fn run_pass<L: Lanes>(
+    job: &Job<L::E>,
+    g: usize,
+    tile: usize,
+    (tap0, taps): (usize, usize),
+    src: *const L::E,
+    place: Place<L::E>,
+    rows: Span,
+    cols: &[Columns],
+) {
+    let weights = job.weights;
+    let (first, count) = weights.tiles[tile];
+    let packed = weights.packed.ptr().cast::<L::E>().cast_const();
+    let mut bias = [L::E::default(); TILE];
+    if let Some((ptr, stride)) = job.bias {
+        for (o, b) in bias[..count].iter_mut().enumerate() {
+            // SAFETY: bias has one element a channel.
+            *b = unsafe { *ptr.get().add((g * weights.channels + first + o) * stride) };
+        }
+    }
+    let pass = Pass {
+        src,
+        row: job.source.row,
+        offsets: &job.offsets[tap0..tap0 + taps],
+        w: packed.wrapping_add((g * weights.channels + first) * weights.taps + tap0 * count),
+        out: place.out,
+        out_channel: place.channel,
+        out_row: place.row,
+        out_col: place.col,
+        bias,
+        first: tap0 == 0,
+        last: tap0 + taps == weights.taps,
+        relu: job.relu,
+    };
+    match count {
+        1 => sweep::<L, 1>(&pass, rows, cols),
+        2 => sweep::<L, 2>(&pass, rows, cols),
+        3 => sweep::<L, 3>(&pass, rows, cols),
+        4 => sweep::<L, 4>(&pass, rows, cols),
+        5 => sweep::<L, 5>(&pass, rows, cols),
+        _ => sweep::<L, 6>(&pass, rows, cols),
+    }
+}
+
+/// Copies a tile's flattened lines to their rows, without what lies between them.
+fn spread<T: Copy>(job: &Job<T>, line: &[T], len: usize, row: usize, tile: usize, out: *mut T) {
+    let [_, sc, sh, sw] = job.target.strides;
+    let (first, count) = job.weights.tiles[tile];
+    for o in 0..count {
+        for y in 0..job.target.rows {
+            let from = &line[o * len + y * row..][..job.target.cols];
+            for (x, &v) in from.iter().enumerate() {
+                // SAFETY: channel, row and column exist.
+                unsafe { out.add((first + o) * sc + y * sh + x * sw).write(v) };
             }
         }
     }
@@ -291,12 +362,24 @@ struct Pass<'a, E> {
 }
 
 #[inline(always)]
-fn sweep<L: Lanes, const O: usize>(p: &Pass<L::E>, rows: std::ops::Range<usize>, cols: &[Columns]) {
-    for y in rows {
+fn sweep<L: Lanes, const O: usize>(p: &Pass<L::E>, rows: Span, cols: &[Columns]) {
+    let mut y = rows.start;
+    while y < rows.end {
+        // a row of one vector or less is taken together with the next one
+        let pair = cols.len() == 1 && cols[0].vectors == 1 && y + 1 < rows.end;
         for c in cols {
             // SAFETY: rows and columns exist in source and target, as `columns` and the callers' sizes say.
-            unsafe { if c.vectors == 2 { tile::<L, O, 2>(p, y, c) } else { tile::<L, O, 1>(p, y, c) } }
+            unsafe {
+                if pair {
+                    tile::<L, O, 2>(p, y, &Columns { vectors: 2, gap: p.row, out_gap: p.out_row, ..*c });
+                } else if c.vectors == 2 {
+                    tile::<L, O, 2>(p, y, c);
+                } else {
+                    tile::<L, O, 1>(p, y, c);
+                }
+            }
         }
+        y += 1 + usize::from(pair);
     }
 }
 
@@ -314,11 +397,11 @@ unsafe fn tile<L: Lanes, const O: usize, const V: usize>(p: &Pass<L::E>, y: usiz
                 *acc = if p.first {
                     L::splat(p.bias[o])
                 } else if plain {
-                    L::load(out.add(o * p.out_channel + v * c.gap))
+                    L::load(out.add(o * p.out_channel + v * c.out_gap))
                 } else {
                     let mut lanes = [L::E::default(); 16];
                     for (i, lane) in lanes[..c.valid].iter_mut().enumerate() {
-                        *lane = *out.add(o * p.out_channel + (v * c.gap + i) * p.out_col);
+                        *lane = *out.add(o * p.out_channel + v * c.out_gap + i * p.out_col);
                     }
                     L::load(lanes.as_ptr())
                 };
@@ -339,7 +422,7 @@ unsafe fn tile<L: Lanes, const O: usize, const V: usize>(p: &Pass<L::E>, y: usiz
         for (o, acc) in acc.iter().enumerate() {
             for (v, acc) in acc.iter().enumerate() {
                 let acc = if p.relu && p.last { acc.relu() } else { *acc };
-                let to = out.wrapping_add(o * p.out_channel + v * c.gap * p.out_col);
+                let to = out.wrapping_add(o * p.out_channel + v * c.out_gap);
                 if plain && (c.skip[v] == 0 || (p.first && p.last)) {
                     acc.store(to);
                 } else {

@@ -45,31 +45,93 @@ fn pack<T: HasLanes>(grad: &View<T>, groups: usize) -> Packed<T> {
     let units = groups * per_group * batch;
     let src = SendPtr(grad.ptr().cast_mut());
     let st = grad.strides;
-    chunks(units, SERIAL / (2 * n * rows * cols).max(1), |r| {
+    chunks(units, SERIAL / (n * rows * cols).max(1), |r| {
         for unit in r {
             let (rest, image) = (unit / batch, unit % batch);
             let (g, (first, count, wide)) = (rest / per_group, tiles[rest % per_group]);
             let before: usize = tiles[..rest % per_group].iter().map(|t| t.2).sum();
-            let to = ptr.add(((g * lanes + before) * batch + image * wide) * rows * cols).get();
-            let from = src.add(image * st[0] + (g * channels + first) * st[1]).get();
-            for y in 0..rows {
-                for x in 0..cols {
-                    for lane in 0..wide {
-                        // SAFETY: image, channel, row and column exist; the tile's block holds batch * rows * cols * wide.
-                        unsafe {
-                            let v = if lane < count {
-                                *from.add(lane * st[1] + y * st[2] + x * st[3])
-                            } else {
-                                T::default()
-                            };
-                            to.add((y * cols + x) * wide + lane).write(v);
-                        }
-                    }
+            let to = ptr.add(((g * lanes + before) * batch + image * wide) * rows * cols);
+            let from = src.add(image * st[0] + (g * channels + first) * st[1]);
+            if st[2] == cols * st[3] || rows == 1 {
+                pack_row(to, from, rows * cols, count, wide, st[1], st[3]);
+            } else {
+                for y in 0..rows {
+                    pack_row(to.add(y * cols * wide), from.add(y * st[2]), cols, count, wide, st[1], st[3]);
                 }
             }
         }
     });
     Packed { _buf: buf, ptr, tiles, lanes }
+}
+
+/// Copies `n` positions of `count` channels side by side, zeros up to `wide`.
+fn pack_row<T: HasLanes>(
+    to: SendPtr<T>,
+    from: SendPtr<T>,
+    n: usize,
+    count: usize,
+    wide: usize,
+    channel: usize,
+    step: usize,
+) {
+    #[cfg(target_arch = "x86_64")]
+    {
+        #[target_feature(enable = "avx2,fma")]
+        fn twin<T: HasLanes>(
+            to: *mut T,
+            from: *const T,
+            n: usize,
+            count: usize,
+            wide: usize,
+            channel: usize,
+            step: usize,
+        ) {
+            pack_lanes::<T::Wide>(to, from, n, count, wide, channel, step);
+        }
+        if crate::cpu::simd::wide() {
+            // SAFETY: the CPU has the features.
+            return unsafe { twin(to.get(), from.get(), n, count, wide, channel, step) };
+        }
+    }
+    pack_lanes::<T::Plain>(to.get(), from.get(), n, count, wide, channel, step);
+}
+
+#[inline(always)]
+fn pack_lanes<L: Lanes>(
+    to: *mut L::E,
+    from: *const L::E,
+    n: usize,
+    count: usize,
+    wide: usize,
+    channel: usize,
+    step: usize,
+) {
+    let blocks = if step == 1 { n / L::N } else { 0 };
+    for half in (0..wide).step_by(L::N) {
+        for b in 0..blocks {
+            let mut rows = [L::splat(L::E::default()); 16];
+            for (lane, row) in rows[..L::N].iter_mut().enumerate() {
+                if half + lane < count {
+                    // SAFETY: the channel exists and has positions b * N .. b * N + N.
+                    *row = unsafe { L::load(from.add((half + lane) * channel + b * L::N)) };
+                }
+            }
+            L::transpose(&mut rows);
+            for (i, row) in rows[..L::N].iter().enumerate() {
+                // SAFETY: n positions of `wide` lanes are ours.
+                unsafe { row.store(to.add((b * L::N + i) * wide + half)) };
+            }
+        }
+    }
+    for i in blocks * L::N..n {
+        for lane in 0..wide {
+            // SAFETY: as above.
+            unsafe {
+                let v = if lane < count { *from.add(lane * channel + i * step) } else { L::E::default() };
+                to.add(i * wide + lane).write(v);
+            }
+        }
+    }
 }
 
 /// `put(g, channel, tap, sum)` for every weight of every group: the sum over images, rows and columns of gradient times
@@ -95,7 +157,8 @@ pub(super) fn weight_gradient<T: HasLanes>(
     let work = all_rows * cols * size;
     let parts = (work / PART).min(PARTS).min(PARTS_ELEMENTS / size).min(all_rows).max(1);
     let part_rows = all_rows.div_ceil(parts).max(1);
-    let tap_tiles = split_evenly(taps, 6);
+    // two vectors by six taps fill the registers; one vector takes more taps, so that as many sums are under way
+    let tap_tiles = split_evenly(taps, if packed.tiles.iter().all(|t| t.2 == <T::Wide as Lanes>::N) { 9 } else { 6 });
     // few parts of large weights: tiles of taps are divided as well
     let split = (work / parts / PART).clamp(1, (PARTS / parts).max(1)).min(tap_tiles.len());
     let sums = HostBuf::alloc(parts * size * size_of::<T>());
@@ -216,7 +279,10 @@ fn part<L: Lanes>(job: &Job<L::E>, range: std::ops::Range<usize>, tap_tiles: &[(
                             (true, 3) => run_tile::<L, 3, 1>(&tile),
                             (true, 4) => run_tile::<L, 4, 1>(&tile),
                             (true, 5) => run_tile::<L, 5, 1>(&tile),
-                            (true, _) => run_tile::<L, 6, 1>(&tile),
+                            (true, 6) => run_tile::<L, 6, 1>(&tile),
+                            (true, 7) => run_tile::<L, 7, 1>(&tile),
+                            (true, 8) => run_tile::<L, 8, 1>(&tile),
+                            (true, _) => run_tile::<L, 9, 1>(&tile),
                             (false, 1) => run_tile::<L, 1, 2>(&tile),
                             (false, 2) => run_tile::<L, 2, 2>(&tile),
                             (false, 3) => run_tile::<L, 3, 2>(&tile),
