@@ -2,7 +2,12 @@
 //!
 //! A block is a run of consecutive elements in row-major order. Contiguous operands are read and written in place;
 //! others are gathered into scratch first, run by run along the innermost dim. An operand that repeats (a bias, a scalar)
-//! is gathered once for all blocks, whose length is a multiple of its period.
+//! is gathered once for all blocks, whose length is a multiple of its period. A transposed operand is gathered for several
+//! rows at a time, so that the cache lines it is read by are used whole.
+
+mod gather;
+#[cfg(test)]
+mod tests;
 
 use crate::dtype::DType;
 use crate::layout::collapse;
@@ -10,6 +15,7 @@ use crate::num::{CastFn, cast_cpu, fill};
 use crate::program::{Action, BlockFn, Program, Reg};
 use crate::scalar::Scalar;
 use crate::shape::Dims;
+use gather::{TILE, gather_panel, transfer};
 use rayon::prelude::*;
 use smallvec::SmallVec;
 use std::cell::RefCell;
@@ -20,6 +26,9 @@ const PARALLEL: usize = 32 * 1024;
 const SCRATCH: usize = 24 * 1024;
 const MIN_BLOCK: usize = 256;
 const MAX_BLOCK: usize = 2048;
+/// Room for the rows of transposed operands, in a 512 KiB L2 cache.
+const PANELS: usize = 256 * 1024;
+const PANEL_ROWS: usize = 16;
 /// Without scratch a block is only the unit of work.
 const BARE_BLOCK: usize = 16 * 1024;
 
@@ -30,6 +39,8 @@ enum Place {
     Memory(*mut u8),
     /// In scratch, at a byte offset.
     Scratch(usize),
+    /// In the scratch of a whole panel of rows, from its first element.
+    Panel(usize),
     /// Not computed by anyone who reads it.
     Nowhere,
 }
@@ -58,10 +69,14 @@ struct Strided {
 struct Plan {
     sizes: Dims,
     numel: usize,
+    /// Elements computed at once.
     block: usize,
+    /// Elements that a thread takes at once: a block, or the rows of a panel.
+    unit: usize,
     places: SmallVec<[Place; 16]>,
     item: SmallVec<[usize; 16]>,
     gathers: SmallVec<[Strided; 4]>,
+    panels: SmallVec<[Strided; 2]>,
     fills: SmallVec<[(usize, DType, Scalar); 8]>,
     steps: SmallVec<[Step; 8]>,
     scatters: SmallVec<[Strided; 2]>,
@@ -89,15 +104,15 @@ pub unsafe fn run(
         return;
     }
     let plan = Plan::new(p, shape, loads, scalars, stores);
-    let blocks = plan.numel.div_ceil(plan.block);
-    if plan.numel < PARALLEL && plan.numel * p.instrs.len() < 4 * PARALLEL || blocks < 2 {
+    let units = plan.numel.div_ceil(plan.unit);
+    if plan.numel < PARALLEL && plan.numel * p.instrs.len() < 4 * PARALLEL || units < 2 {
         // SAFETY: the caller's promise.
-        return unsafe { plan.run(0, blocks) };
+        return unsafe { plan.run(0, units) };
     }
-    let tasks = blocks.min(4 * rayon::current_num_threads());
+    let tasks = units.min(4 * rayon::current_num_threads());
     (0..tasks).into_par_iter().for_each(|t| {
-        // SAFETY: the caller's promise; tasks have disjoint blocks.
-        unsafe { plan.run(blocks * t / tasks, blocks * (t + 1) / tasks) }
+        // SAFETY: the caller's promise; tasks have disjoint units.
+        unsafe { plan.run(units * t / tasks, units * (t + 1) / tasks) }
     });
 }
 
@@ -116,6 +131,17 @@ fn order(shape: &[usize], strides: &[usize]) -> SmallVec<[usize; 8]> {
 fn period(sizes: &[usize], strides: &[usize]) -> usize {
     let first = strides.iter().zip(sizes).position(|(&s, &n)| s != 0 && n != 1);
     first.map_or(1, |f| sizes[f..].iter().product())
+}
+
+/// True where the last dim but one is the contiguous one, and both are long enough for gathering whole cache lines.
+fn is_transposed(sizes: &[usize], strides: &[usize], item: usize) -> bool {
+    let n = sizes.len();
+    n >= 2
+        && strides[n - 1] > 1
+        && strides[n - 2] == 1
+        && sizes[n - 1] >= TILE
+        && sizes[n - 2] >= TILE
+        && sizes[n - 1] * TILE * item * 2 <= PANELS
 }
 
 fn is_contiguous(sizes: &[usize], strides: &[usize]) -> bool {
@@ -173,9 +199,11 @@ impl Plan {
             numel: sizes.iter().product(),
             sizes,
             block: 0,
+            unit: 0,
             places: SmallVec::new(),
             item,
             gathers: SmallVec::new(),
+            panels: SmallVec::new(),
             fills: SmallVec::new(),
             steps: SmallVec::new(),
             scatters: SmallVec::new(),
@@ -187,6 +215,9 @@ impl Plan {
                 && stores.iter().any(|s| s.0 as *const u8 == ptr);
             if is_contiguous(&plan.sizes, &strides) && !copied_over_another {
                 places[r] = Place::Memory(ptr as *mut u8);
+            } else if is_transposed(&plan.sizes, &strides, plan.item[r]) {
+                places[r] = Place::Panel(0);
+                plan.panels.push(Strided { ptr: ptr as *mut u8, strides, reg: r, once: false });
             } else {
                 places[r] = Place::Scratch(slots.take(plan.item[r]));
                 plan.gathers.push(Strided { ptr: ptr as *mut u8, strides, reg: r, once: false });
@@ -254,8 +285,15 @@ impl Plan {
         if let Some(&longest) = periods.iter().filter(|&&n| n <= MAX_BLOCK).max() {
             block = (block / longest).max(1) * longest;
         }
+        self.unit = block;
+        let inner = self.sizes[self.sizes.len() - 1];
+        if !self.panels.is_empty() {
+            let row: usize = self.panels.iter().map(|g| inner * self.item[g.reg]).sum();
+            self.unit = (PANELS / row).clamp(TILE, PANEL_ROWS) * inner;
+            block = block.min(self.unit);
+        }
         for (g, n) in self.gathers.iter_mut().zip(periods) {
-            g.once = block.is_multiple_of(n);
+            g.once = block.is_multiple_of(n) && self.unit.is_multiple_of(block);
         }
         let mut offsets: SmallVec<[usize; 16]> = SmallVec::new();
         for s in &slots.sizes {
@@ -267,14 +305,18 @@ impl Plan {
                 *p = Place::Scratch(offsets[*slot]);
             }
         }
+        for g in &self.panels {
+            places[g.reg] = Place::Panel(self.scratch);
+            self.scratch += (self.unit * self.item[g.reg]).next_multiple_of(64);
+        }
         self.block = block;
         self.places = places;
     }
 
-    /// Runs the blocks `from..to`.
+    /// Runs the units `from..to`.
     ///
     /// # Safety
-    /// As [`run`]; no other thread runs these blocks.
+    /// As [`run`]; no other thread runs these units.
     unsafe fn run(&self, from: usize, to: usize) {
         thread_local! {
             static SCRATCH_MEMORY: RefCell<Vec<[u64; 8]>> = const { RefCell::new(Vec::new()) };
@@ -300,6 +342,7 @@ impl Plan {
             match self.places[r] {
                 Place::Memory(ptr) => ptr.add(at * self.item[r]),
                 Place::Scratch(offset) => scratch.add(offset),
+                Place::Panel(offset) => scratch.add(offset + at % self.unit * self.item[r]),
                 Place::Nowhere => unreachable!("a register is computed before it is read"),
             }
         };
@@ -309,300 +352,54 @@ impl Plan {
             for &(r, dtype, value) in &self.fills {
                 fill(dtype, value, place(r, 0), self.block);
             }
-            for b in from..to {
-                let at = b * self.block;
-                let n = self.block.min(self.numel - at);
-                for g in &self.gathers {
-                    if !g.once || b == from {
-                        transfer(self, g, at, n, place(g.reg, at), false);
-                    }
+            for unit in from..to {
+                let start = unit * self.unit;
+                let end = self.numel.min(start + self.unit);
+                for g in &self.panels {
+                    gather_panel(self, g, start, end, place(g.reg, start));
                 }
-                for step in &self.steps {
-                    let out = place(step.dst, at);
-                    match step.call {
-                        Call::Block(f) => {
-                            srcs.clear();
-                            srcs.extend(step.srcs.iter().map(|&s| place(s as usize, at) as *const u8));
-                            f(&srcs, out, n);
-                        }
-                        Call::Cast(f) => f(place(step.srcs[0] as usize, at), out, n),
-                    }
-                }
-                for s in &self.scatters {
-                    transfer(self, s, at, n, place(s.reg, at), true);
-                }
-                for &(r, ptr) in &self.copies {
-                    std::ptr::copy(place(r, at), ptr.add(at * self.item[r]), n * self.item[r]);
+                for at in (start..end).step_by(self.block) {
+                    let first = unit == from && at == start;
+                    self.run_block(at, self.block.min(end - at), first, &place, &mut srcs);
                 }
             }
         }
     }
-}
 
-/// Moves `n` elements from `at` on between a strided operand and packed memory.
-unsafe fn transfer(plan: &Plan, s: &Strided, at: usize, n: usize, packed: *mut u8, scatter: bool) {
-    // SAFETY: the caller's promise, by the size of the element.
-    unsafe {
-        match plan.item[s.reg] {
-            1 => transfer_sized::<u8>(plan, s, at, n, packed, scatter),
-            2 => transfer_sized::<u16>(plan, s, at, n, packed as *mut u16, scatter),
-            4 => transfer_sized::<u32>(plan, s, at, n, packed as *mut u32, scatter),
-            _ => transfer_sized::<u64>(plan, s, at, n, packed as *mut u64, scatter),
-        }
-    }
-}
-
-unsafe fn transfer_sized<T: Copy>(plan: &Plan, s: &Strided, at: usize, n: usize, packed: *mut T, scatter: bool) {
-    let (sizes, strides) = (&plan.sizes, &s.strides);
-    let inner = sizes.len() - 1;
-    let mut index: Dims = Dims::from_elem(0, sizes.len());
-    let mut rest = at;
-    let mut offset = 0;
-    for d in (0..sizes.len()).rev() {
-        index[d] = rest % sizes[d];
-        rest /= sizes[d];
-        offset += index[d] * strides[d];
-    }
-    let (stride, base) = (strides[inner], s.ptr as *mut T);
-    let mut done = 0;
-    while done < n {
-        let run = (sizes[inner] - index[inner]).min(n - done);
-        // SAFETY: the run lies in the operand by its sizes and strides, and in the packed block.
+    /// Computes the block of `n` elements from `at` on.
+    #[inline(always)]
+    unsafe fn run_block(
+        &self,
+        at: usize,
+        n: usize,
+        first: bool,
+        place: &impl Fn(usize, usize) -> *mut u8,
+        srcs: &mut SmallVec<[*const u8; 4]>,
+    ) {
+        // SAFETY: every pointer is a block of the operand or of scratch, `n` elements long; the rest by the caller's promise.
         unsafe {
-            let (far, near) = (base.add(offset), packed.add(done));
-            match (scatter, stride) {
-                (true, 1) => std::ptr::copy_nonoverlapping(near, far, run),
-                (true, _) => (0..run).for_each(|i| far.add(i * stride).write(near.add(i).read())),
-                (false, 1) => std::ptr::copy_nonoverlapping(far, near, run),
-                (false, 0) => std::slice::from_raw_parts_mut(near, run).fill(far.read()),
-                (false, _) => (0..run).for_each(|i| near.add(i).write(far.add(i * stride).read())),
-            }
-        }
-        done += run;
-        offset += run * stride;
-        index[inner] += run;
-        let mut d = inner;
-        while d > 0 && index[d] == sizes[d] {
-            offset -= sizes[d] * strides[d];
-            index[d] = 0;
-            d -= 1;
-            index[d] += 1;
-            offset += strides[d];
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::num::rows;
-    use crate::program::{Instr, Row};
-    use smallvec::smallvec;
-
-    fn instr(row: &'static Row, dtype: DType, out: DType, srcs: &[Reg]) -> Instr {
-        Instr { action: Action::Row(row), dtype, out, srcs: srcs.into() }
-    }
-
-    fn f32s(n: usize, seed: u32) -> Vec<f32> {
-        let mut s = seed;
-        let next = move |_| {
-            s = s.wrapping_mul(1664525).wrapping_add(1013904223);
-            (s >> 8) as f32 / 1e6 - 8.0
-        };
-        (0..n).map(next).collect()
-    }
-
-    fn at(v: &[f32], shape: &[usize], strides: &[usize], mut linear: usize) -> f32 {
-        let mut offset = 0;
-        for d in (0..shape.len()).rev() {
-            offset += linear % shape[d] * strides[d];
-            linear /= shape[d];
-        }
-        v[offset]
-    }
-
-    /// relu(a * b + 2) as a chain, and a > b as a second output, for one pair of layouts.
-    fn check(shape: &[usize], sa: &[usize], sb: &[usize], so: &[usize]) {
-        let numel: usize = shape.iter().product();
-        let end = |s: &[usize]| 1 + shape.iter().zip(s).map(|(n, s)| (n - 1) * s).sum::<usize>();
-        let (a, b) = (f32s(end(sa), 1), f32s(end(sb), 7));
-        let mut out = vec![f32::NAN; end(so)];
-        let contiguous = crate::shape::contiguous_strides(shape);
-        let mut greater = vec![9u8; numel];
-        let p = Program {
-            loads: smallvec![DType::F32, DType::F32],
-            scalars: smallvec![DType::F32],
-            instrs: vec![
-                instr(&rows::MUL, DType::F32, DType::F32, &[0, 1]),
-                instr(&rows::ADD, DType::F32, DType::F32, &[3, 2]),
-                instr(&rows::RELU, DType::F32, DType::F32, &[4]),
-                instr(&rows::GT, DType::F32, DType::Bool, &[0, 1]),
-            ],
-            stores: smallvec![5, 6],
-        };
-        // SAFETY: the vectors hold what shapes and strides reach.
-        unsafe {
-            run(
-                &p,
-                shape,
-                &[(a.as_ptr() as *const u8, sa), (b.as_ptr() as *const u8, sb)],
-                &[Scalar::Int(2)],
-                &[(out.as_mut_ptr() as *mut u8, so), (greater.as_mut_ptr(), &contiguous)],
-            )
-        }
-        for i in 0..numel {
-            let (x, y) = (at(&a, shape, sa, i), at(&b, shape, sb, i));
-            assert_eq!(at(&out, shape, so, i), (x * y + 2.0).max(0.0), "{shape:?} {sa:?} {sb:?} at {i}");
-            assert_eq!(greater[i], (x > y) as u8);
-        }
-    }
-
-    #[test]
-    fn layouts() {
-        check(&[], &[], &[], &[]);
-        check(&[5], &[1], &[1], &[1]);
-        check(&[3001], &[1], &[0], &[1]);
-        check(&[70, 33], &[33, 1], &[0, 1], &[33, 1]);
-        check(&[70, 33], &[33, 1], &[1, 0], &[33, 1]);
-        check(&[70, 33], &[1, 70], &[33, 1], &[33, 1]);
-        check(&[70, 33], &[33, 1], &[33, 1], &[1, 70]);
-        check(&[2, 3000], &[3000, 1], &[0, 1], &[3000, 1]);
-        check(&[4, 5, 600], &[600, 2400, 1], &[0, 600, 1], &[3000, 600, 1]);
-        check(&[4, 5, 600], &[6000, 1200, 2], &[1, 0, 0], &[3000, 600, 1]);
-        check(&[300, 400], &[400, 1], &[0, 1], &[400, 1]);
-        check(&[100_000], &[3], &[1], &[2]);
-    }
-
-    #[test]
-    fn in_place_reads_before_it_writes() {
-        // two outputs over the memory of two inputs: (a + b, a - b)
-        let n = 100_000;
-        let (a0, b0) = (f32s(n, 3), f32s(n, 4));
-        let (mut a, mut b) = (a0.clone(), b0.clone());
-        let p = Program {
-            loads: smallvec![DType::F32, DType::F32],
-            scalars: smallvec![],
-            instrs: vec![
-                instr(&rows::ADD, DType::F32, DType::F32, &[0, 1]),
-                instr(&rows::SUB, DType::F32, DType::F32, &[0, 1]),
-            ],
-            stores: smallvec![2, 3],
-        };
-        let (pa, pb) = (a.as_mut_ptr() as *mut u8, b.as_mut_ptr() as *mut u8);
-        // SAFETY: both vectors hold n elements; stores are loads at the same pointer and strides.
-        unsafe { run(&p, &[n], &[(pa, &[1]), (pb, &[1])], &[], &[(pa, &[1]), (pb, &[1])]) };
-        assert!((0..n).all(|i| a[i] == a0[i] + b0[i] && b[i] == a0[i] - b0[i]));
-        // a swap: loads that are stored as they are
-        let p = Program { instrs: vec![], stores: smallvec![1, 0], ..p };
-        let (a1, b1) = (a.clone(), b.clone());
-        let (pa, pb) = (a.as_mut_ptr() as *mut u8, b.as_mut_ptr() as *mut u8);
-        // SAFETY: as above.
-        unsafe { run(&p, &[n], &[(pa, &[1]), (pb, &[1])], &[], &[(pa, &[1]), (pb, &[1])]) };
-        assert!(a == b1 && b == a1);
-    }
-
-    #[test]
-    fn casts_inside_a_program() {
-        let x: Vec<i64> = (0..5000).map(|i| i * 7 - 9000).collect();
-        let mut y = vec![0f32; 5000];
-        let p = Program {
-            loads: smallvec![DType::I64],
-            scalars: smallvec![DType::F32],
-            instrs: vec![
-                Instr { action: Action::Cast, dtype: DType::I64, out: DType::F32, srcs: smallvec![0] },
-                instr(&rows::MUL, DType::F32, DType::F32, &[2, 1]),
-            ],
-            stores: smallvec![3],
-        };
-        let (px, py) = (x.as_ptr() as *const u8, y.as_mut_ptr() as *mut u8);
-        // SAFETY: both vectors hold 5000 elements.
-        unsafe { run(&p, &[5000], &[(px, &[1])], &[Scalar::Float(0.5)], &[(py, &[1])]) };
-        assert!(x.iter().zip(&y).all(|(&x, &y)| y == x as f32 * 0.5));
-    }
-
-    /// `cargo test --release pointwise::tests::speed -- --ignored --nocapture` prints the figures.
-    #[test]
-    #[ignore = "prints timings, checks nothing that could fail by itself"]
-    fn speed() {
-        let n = 4 << 20;
-        let (a, b) = (f32s(n, 3), f32s(n, 4));
-        let mut out = vec![0f32; n];
-        let add = Program {
-            loads: smallvec![DType::F32, DType::F32],
-            instrs: vec![instr(&rows::ADD, DType::F32, DType::F32, &[0, 1])],
-            stores: smallvec![2],
-            ..Program::default()
-        };
-        let f = DType::F32;
-        let gelu = Program {
-            loads: smallvec![f],
-            scalars: smallvec![f, f, f, f],
-            instrs: vec![
-                instr(&rows::MUL, f, f, &[0, 1]),
-                instr(&rows::ADD, f, f, &[5, 2]),
-                instr(&rows::GELU, f, f, &[6]),
-                instr(&rows::MUL, f, f, &[7, 3]),
-                instr(&rows::ADD, f, f, &[8, 4]),
-            ],
-            stores: smallvec![9],
-        };
-        let (pa, pb, po) = (a.as_ptr() as *const u8, b.as_ptr() as *const u8, out.as_mut_ptr() as *mut u8);
-        let time = |name: &str, f: &dyn Fn()| {
-            f();
-            let mut best = f64::MAX;
-            for _ in 0..20 {
-                let t = std::time::Instant::now();
-                f();
-                best = best.min(t.elapsed().as_secs_f64());
-            }
-            println!("{name}: {:.3} ms", best * 1e3);
-        };
-        let scalars = [0.5, 0.1, 2.0, 0.3].map(Scalar::Float);
-        // SAFETY: the vectors hold n elements.
-        time("add 4M", &|| unsafe { run(&add, &[n], &[(pa, &[1]), (pb, &[1])], &[], &[(po, &[1])]) });
-        // SAFETY: as above.
-        time("gelu chain 4M", &|| unsafe { run(&gelu, &[n], &[(pa, &[1])], &scalars, &[(po, &[1])]) });
-        // SAFETY: as above.
-        time("bias add 4M", &|| unsafe {
-            run(&add, &[n / 64, 64], &[(pa, &[64, 1]), (pb, &[0, 1])], &[], &[(po, &[64, 1])])
-        });
-        // SAFETY: as above.
-        time("transposed add 4M", &|| unsafe {
-            run(&add, &[2048, 2048], &[(pa, &[1, 2048]), (pb, &[2048, 1])], &[], &[(po, &[2048, 1])])
-        });
-        for row in [
-            &rows::EXP,
-            &rows::EXPM1,
-            &rows::LOG,
-            &rows::LOG1P,
-            &rows::TANH,
-            &rows::SIGMOID,
-            &rows::ERF,
-            &rows::GELU,
-            &rows::GELU_TANH,
-            &rows::SILU,
-            &rows::SIN,
-            &rows::COS,
-            &rows::GELU_BACKWARD,
-            &rows::SQRT,
-            &rows::POW,
-        ] {
-            let f = (row.cpu)(f).expect("f32");
-            let (pa, pb) = (f32s(1024, 1), f32s(1024, 2));
-            let ins = [pa.as_ptr() as *const u8, pb.as_ptr() as *const u8];
-            // SAFETY: 1024 elements each.
-            time(&format!("{} 1M in cache", row.name), &|| {
-                for _ in 0..1024 {
-                    unsafe { f(&ins[..row.arity], po, 1024) }
+            for g in &self.gathers {
+                if !g.once || first {
+                    transfer(self, g, at, n, place(g.reg, at), false);
                 }
-            });
-        }
-        let small = (rows::ADD.cpu)(f).expect("f32");
-        // SAFETY: 16 elements each.
-        time("add 16, 1M times", &|| {
-            for _ in 0..1_000_000 {
-                unsafe { small(&[pa, pb], po, 16) }
             }
-        });
+            for step in &self.steps {
+                let out = place(step.dst, at);
+                match step.call {
+                    Call::Block(f) => {
+                        srcs.clear();
+                        srcs.extend(step.srcs.iter().map(|&s| place(s as usize, at) as *const u8));
+                        f(srcs, out, n);
+                    }
+                    Call::Cast(f) => f(place(step.srcs[0] as usize, at), out, n),
+                }
+            }
+            for s in &self.scatters {
+                transfer(self, s, at, n, place(s.reg, at), true);
+            }
+            for &(r, ptr) in &self.copies {
+                std::ptr::copy(place(r, at), ptr.add(at * self.item[r]), n * self.item[r]);
+            }
+        }
     }
 }
