@@ -1,18 +1,10 @@
 //! Reductions: values, dtypes, empties, ties and gradients, against what PyTorch gives.
 
+mod common;
+
+use common::devices;
 use wgtorch::prelude::*;
 use wgtorch::{ReduceOptions, VarOptions, autograd};
-
-/// The CPU, and a GPU where there is one.
-fn devices() -> Vec<Device> {
-    let mut all = vec![Device::Cpu];
-    if Device::gpu_count() > 0 {
-        all.push(Device::Gpu(0));
-    } else {
-        eprintln!("SKIPPED on a GPU: no adapter (Debian: install mesa-vulkan-drivers)");
-    }
-    all
-}
 
 #[test]
 fn sums_and_means() {

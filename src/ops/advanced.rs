@@ -294,11 +294,13 @@ impl Op for IndexPut {
     }
 }
 
+#[track_caller]
 fn get(x: &Tensor, places: &Places, indices: &[Tensor]) -> Result<Tensor> {
     let ins: SmallVec<[&Tensor; 8]> = std::iter::once(x).chain(indices).collect();
     apply_one(Index(places.clone()), &ins)
 }
 
+#[track_caller]
 fn put(x: &Tensor, places: &Places, indices: &[Tensor], values: &Tensor, accumulate: bool) -> Result<Tensor> {
     let ins: SmallVec<[&Tensor; 8]> = [x, values].into_iter().chain(indices).collect();
     apply_one(IndexPut { places: places.clone(), accumulate }, &ins)

@@ -438,6 +438,7 @@ pub(super) fn int64(index: &Tensor, what: &str) -> Result<Tensor> {
     }
 }
 
+#[track_caller]
 fn read(t: &Tensor, how: Read, dim: isize, index: &Tensor) -> Result<Tensor> {
     let dim = wrap_dim(dim, t.dim())?;
     let op = ReadAt { how, dim };
@@ -448,6 +449,7 @@ fn read(t: &Tensor, how: Read, dim: isize, index: &Tensor) -> Result<Tensor> {
     apply_one(op, &[t, &index])
 }
 
+#[track_caller]
 fn write(t: &Tensor, how: Write, dim: isize, index: &Tensor, src: &Operand) -> Result<Tensor> {
     let dim = wrap_dim(dim, t.dim())?;
     let (src, value) = match src {

@@ -35,6 +35,7 @@ pub(crate) fn to_index(op: &Reduce, cx: &Ctx) -> Result<Tensor> {
     g.checked().mul(&index.checked().eq(&places)?)
 }
 
+#[track_caller]
 fn with_index(t: &Tensor, kind: Kind, dim: isize, keepdim: bool) -> Result<(Tensor, Tensor)> {
     let mut outs = apply(reduction(t, kind, Some(&[dim]), keepdim, t.dtype())?, &[t])?.into_iter();
     match (outs.next(), outs.next()) {
@@ -100,12 +101,14 @@ methods! {
 }
 
 /// The index among all elements in row-major order.
+#[track_caller]
 fn flat_index(t: &Tensor, kind: Kind) -> Result<Tensor> {
     let flat = t.detach().checked().reshape(-1)?;
     reduce(&flat, kind, None, false, DType::I64)
 }
 
 /// `amax`, which without dims reports an empty input as [`Tensor::max`] does but keeps its own gradient.
+#[track_caller]
 fn amax(t: &Tensor, kind: Kind, dims: &[isize], keepdim: bool) -> Result<Tensor> {
     if dims.is_empty() && t.numel() == 0 {
         let name = if kind == Kind::Max { "amax" } else { "amin" };

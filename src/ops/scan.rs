@@ -160,6 +160,7 @@ pub(crate) fn products_of_others(op: &Reduce, x: &Tensor) -> Result<Tensor> {
     others.checked().reshape(&x.shape())
 }
 
+#[track_caller]
 fn run(t: &Tensor, product: bool, dim: isize, options: DTypeOptions) -> Result<Tensor> {
     let dim = wrap_dim(dim, t.dim())?;
     let out = apply_one(Scan(ScanSpec { dim, product, reverse: false }), &[&options.convert(t)])?;

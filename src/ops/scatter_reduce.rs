@@ -226,6 +226,7 @@ impl Scatter {
     }
 }
 
+#[track_caller]
 fn scatter_reduce(
     t: &Tensor,
     dim: isize,

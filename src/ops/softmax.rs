@@ -180,6 +180,7 @@ impl Op for SoftmaxGrad {
     }
 }
 
+#[track_caller]
 fn softmax(t: &Tensor, dim: isize, log: bool, options: DTypeOptions) -> Result<Tensor> {
     let dim = wrap_dim(dim, t.dim())?;
     apply_one(Softmax { dim, log }, &[&options.convert(t)])

@@ -98,12 +98,14 @@ fn check_float(t: &Tensor, name: &str) -> Result<()> {
     Ok(())
 }
 
+#[track_caller]
 fn var(t: &Tensor, std: bool, dims: &[isize], o: VarOptions) -> Result<Tensor> {
     check_float(t, "std and var")?;
     let kind = Kind::Var { correction: o.correction, std };
     reduce(t, kind, Some(dims), o.keepdim, t.dtype())
 }
 
+#[track_caller]
 fn var_mean(t: &Tensor, std: bool, dims: &[isize], o: VarOptions) -> Result<(Tensor, Tensor)> {
     check_float(t, "std and var")?;
     let kind = Kind::VarMean { correction: o.correction, std };
@@ -119,6 +121,7 @@ fn spread(t: &Tensor, dims: &[isize], keepdim: bool) -> Result<Reduce> {
     Ok(Reduce { kind: Kind::Sum, mask: dim_mask(dims, t.dim())?, keepdim, dtype: t.dtype(), full: false })
 }
 
+#[track_caller]
 fn norm(t: &Tensor, p: f64, dims: &[isize], options: ReduceOptions) -> Result<Tensor> {
     ensure!(
         options.dtype.unwrap_or(t.dtype()).is_float(),

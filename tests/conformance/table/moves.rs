@@ -82,6 +82,16 @@ fn norm(c: &Call) -> Result<Tensor, Stop> {
     Ok(c.x()?.norm_dim(p, c.opt_ints("dim")?.unwrap_or_default(), o)?)
 }
 
+fn sections(c: &Call, name: &str) -> Result<wgtorch::Sections, Stop> {
+    let name = ["indices_or_sections", "sections", "indices"].into_iter().find(|n| c.get(n).is_some()).unwrap_or(name);
+    Ok(match c.get(name) {
+        Some(Arg::Tensor(t)) if t.dim() == 0 => (t.item::<i64>()? as usize).into(),
+        Some(Arg::Tensor(t)) => t.to_vec::<i64>()?.iter().map(|i| *i as isize).collect::<Vec<_>>().into(),
+        Some(Arg::List(_)) => c.ints(name)?.into(),
+        _ => c.size(name)?.into(),
+    })
+}
+
 fn wheres(c: &Call) -> Result<Value, Stop> {
     if c.get("input").is_none() {
         return Ok(c.tensor("condition")?.checked().nonzero_tuple()?.into());
@@ -117,6 +127,16 @@ rows! {
     };
     "scatter_add" "input dim index src" |c| c.x()?.scatter_add(c.int("dim")?, c.tensor("index")?, c.tensor("src")?)?;
     "scatter_add_" "input dim index src" |c| c.x()?.scatter_add_(c.int("dim")?, c.tensor("index")?, c.tensor("src")?)?;
+    "scatter_reduce" "input dim index src reduce include_self" |c| {
+        let reduce = c.string("reduce")?.unwrap_or_default().parse()?;
+        let own = c.flag("include_self", true)?;
+        c.x()?.scatter_reduce(c.int("dim")?, c.tensor("index")?, c.tensor("src")?, reduce, own)?
+    };
+    "scatter_reduce_" "input dim index src reduce include_self" |c| {
+        let reduce = c.string("reduce")?.unwrap_or_default().parse()?;
+        let own = c.flag("include_self", true)?;
+        c.x()?.scatter_reduce_(c.int("dim")?, c.tensor("index")?, c.tensor("src")?, reduce, own)?
+    };
     "index_add" "input dim index source alpha" |c| {
         let alpha = c.opt_scalar("alpha")?.unwrap_or(Scalar::Int(1));
         c.x()?.index_add(c.int("dim")?, c.tensor("index")?, c.tensor("source")?, alpha)?
@@ -203,6 +223,28 @@ rows! {
     "logspace" "start end steps base dtype" |c| {
         wgtorch::logspace(c.scalar("start")?, c.scalar("end")?, c.size("steps")?, c.float_or("base", 10.0)?, c.options()?)
     };
+    "tensor_split" "input indices_or_sections dim sections indices" |c| {
+        c.x()?.tensor_split(sections(c, "indices_or_sections")?, c.int_or("dim", 0)?)?
+    };
+    "hsplit" "input indices_or_sections" |c| c.x()?.hsplit(sections(c, "indices_or_sections")?)?;
+    "vsplit" "input indices_or_sections" |c| c.x()?.vsplit(sections(c, "indices_or_sections")?)?;
+    "dsplit" "input indices_or_sections" |c| c.x()?.dsplit(sections(c, "indices_or_sections")?)?;
+    "select_scatter" "input src dim index" |c| {
+        c.x()?.select_scatter(c.tensor("src")?, c.int("dim")?, c.int("index")?)?
+    };
+    "slice_scatter" "input src dim start end step" |c| {
+        let (start, end) = (c.opt_int("start")?, c.opt_int("end")?);
+        c.x()?.slice_scatter(c.tensor("src")?, c.int_or("dim", 0)?, start, end, c.size_or("step", 1)?)?
+    };
+    "diagonal_scatter" "input src offset dim1 dim2" |c| {
+        let (a, b) = (c.int_or("dim1", 0)?, c.int_or("dim2", 1)?);
+        c.x()?.diagonal_scatter(c.tensor("src")?, c.int_or("offset", 0)?, a, b)?
+    };
+    "combinations" "input r with_replacement" |c| {
+        c.x()?.combinations(c.size_or("r", 2)?, c.flag("with_replacement", false)?)?
+    };
+    "block_diag" "*tensors" |c| wgtorch::try_block_diag(&list(c, "tensors")?)?;
+    "cartesian_prod" "*tensors" |c| wgtorch::try_cartesian_prod(&list(c, "tensors")?)?;
     "tril_indices" "row col offset dtype" |c| {
         wgtorch::tril_indices(c.size("row")?, c.size("col")?, c.int_or("offset", 0)? as i64, c.options()?)
     };
