@@ -79,6 +79,16 @@ pub struct Program {
 }
 
 impl Program {
+    /// A copy of one tensor operand, converted where the dtypes differ.
+    pub fn cast(from: DType, to: DType) -> Program {
+        let mut p = Program { loads: SmallVec::from_slice(&[from]), ..Program::default() };
+        if from != to {
+            p.instrs.push(Instr { action: Action::Cast, dtype: from, out: to, srcs: SmallVec::from_slice(&[0]) });
+        }
+        p.stores.push(p.instrs.len() as Reg);
+        p
+    }
+
     /// The dtype of a register.
     pub fn dtype(&self, r: Reg) -> DType {
         let r = r as usize;

@@ -10,7 +10,7 @@ use crate::error::{Error, Result, ensure};
 use crate::gpu::GpuView;
 use crate::gpu::kernels::index as kernels;
 use crate::shape::{Dims, broadcast, contiguous_strides, expandable};
-use crate::stream::{CpuView, Epilogue, Kernel, Launch};
+use crate::stream::{CpuView, Kernel, Launch};
 use crate::tensor::{Ctx, Grads, Meta, Op, OutSpec, Saves, Tensor, apply_one, no_grads};
 use smallvec::SmallVec;
 use std::sync::Arc;
@@ -149,9 +149,6 @@ impl Kernel for Index {
     fn checks_data(&self) -> bool {
         true
     }
-    fn absorb(&self, _: &Epilogue) -> Option<Arc<dyn Kernel>> {
-        None
-    }
 }
 
 impl Op for Index {
@@ -241,9 +238,6 @@ impl Kernel for IndexPut {
     }
     fn checks_data(&self) -> bool {
         true
-    }
-    fn absorb(&self, _: &Epilogue) -> Option<Arc<dyn Kernel>> {
-        None
     }
 }
 

@@ -8,7 +8,7 @@ use crate::error::{Result, bail, ensure};
 use crate::gpu::{self, GpuView};
 use crate::program::{Action, Instr, Program};
 use crate::shape::{Dims, wrap_dim};
-use crate::stream::{CpuView, Epilogue, Kernel, Launch};
+use crate::stream::{CpuView, Kernel, Launch};
 use crate::tensor::{
     Ctx, Grads, In, Meta, Op, OutSpec, Saves, Tensor, apply_one, methods, no_grads, result_type, unwrap,
 };
@@ -82,9 +82,6 @@ impl Kernel for Cat {
     }
     fn checks_data(&self) -> bool {
         false
-    }
-    fn absorb(&self, _: &Epilogue) -> Option<Arc<dyn Kernel>> {
-        None
     }
 }
 

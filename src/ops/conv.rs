@@ -288,7 +288,6 @@ macro_rules! grad_kernels {
                 $gpu
             }
             fn checks_data(&self) -> bool { false }
-            fn absorb(&self, _: &Epilogue) -> Option<Arc<dyn Kernel>> { None }
         }
     )*};
 }

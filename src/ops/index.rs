@@ -14,7 +14,7 @@ use crate::gpu::kernels::index as kernels;
 use crate::ops::Operand;
 use crate::scalar::Scalar;
 use crate::shape::{Dims, wrap_dim};
-use crate::stream::{CpuView, Epilogue, Kernel, Launch};
+use crate::stream::{CpuView, Kernel, Launch};
 use crate::tensor::{Ctx, Grads, Meta, Op, OutSpec, Saves, Tensor, apply_one, methods, no_grads, to_dtype};
 use smallvec::SmallVec;
 use std::sync::Arc;
@@ -131,9 +131,6 @@ impl Kernel for ReadAt {
     }
     fn checks_data(&self) -> bool {
         true
-    }
-    fn absorb(&self, _: &Epilogue) -> Option<Arc<dyn Kernel>> {
-        None
     }
 }
 
@@ -290,9 +287,6 @@ impl Kernel for WriteAt {
     }
     fn checks_data(&self) -> bool {
         true
-    }
-    fn absorb(&self, _: &Epilogue) -> Option<Arc<dyn Kernel>> {
-        None
     }
 }
 

@@ -9,7 +9,7 @@ use crate::gpu::GpuView;
 use crate::gpu::kernels::loss as gpu_loss;
 use crate::ops::MaybeTensor;
 use crate::shape::Dims;
-use crate::stream::{CpuView, Epilogue, Kernel, Launch};
+use crate::stream::{CpuView, Kernel, Launch};
 use crate::tensor::{Ctx, Grads, Meta, Op, OutSpec, Saves, Tensor, apply, apply_one, methods, no_grads};
 use smallvec::SmallVec;
 use std::sync::Arc;
@@ -219,9 +219,6 @@ impl Kernel for NllLoss {
     fn checks_data(&self) -> bool {
         true
     }
-    fn absorb(&self, _: &Epilogue) -> Option<Arc<dyn Kernel>> {
-        None
-    }
 }
 
 impl Op for NllLoss {
@@ -284,9 +281,6 @@ impl Kernel for NllLossGrad {
     }
     fn checks_data(&self) -> bool {
         false
-    }
-    fn absorb(&self, _: &Epilogue) -> Option<Arc<dyn Kernel>> {
-        None
     }
 }
 

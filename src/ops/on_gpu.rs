@@ -87,10 +87,8 @@ impl Temp {
 
 /// Copies `from`, broadcast, to `to`; false where this GPU has no such copy.
 pub(crate) fn copy(launch: &mut Launch, from: &GpuView, to: &GpuView) -> Result<bool> {
-    let mut steps = Steps::new(&[from.dtype], &[]);
-    let r = steps.cast(0, to.dtype);
-    let (program, scalars) = steps.done(r);
-    gpu::pointwise::run(launch.rec, launch.gpu, &program, to.shape, &[*from], &scalars, &[*to])
+    let program = Program::cast(from.dtype, to.dtype);
+    gpu::pointwise::run(launch.rec, launch.gpu, &program, to.shape, &[*from], &[], &[*to])
 }
 
 /// The view itself if it is row-major, else a row-major copy in `temp`; None where this GPU cannot copy it.

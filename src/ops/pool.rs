@@ -8,7 +8,7 @@ use crate::error::{Result, bail, ensure};
 use crate::gpu::GpuView;
 use crate::gpu::kernels::pool as gpu_pool;
 use crate::shape::Dims;
-use crate::stream::{CpuView, Epilogue, Kernel, Launch};
+use crate::stream::{CpuView, Kernel, Launch};
 use crate::tensor::{Ctx, Grads, Meta, Op, OutSpec, Saves, Tensor, apply, apply_one, methods, one_grad};
 use smallvec::SmallVec;
 use std::sync::Arc;
@@ -175,7 +175,6 @@ macro_rules! pool_kernels {
                 Ok(true)
             }
             fn checks_data(&self) -> bool { false }
-            fn absorb(&self, _: &Epilogue) -> Option<Arc<dyn Kernel>> { None }
         }
     )*};
 }

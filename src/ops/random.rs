@@ -10,7 +10,7 @@ use crate::gpu::GpuView;
 use crate::gpu::kernels::random::{Draw, random};
 use crate::rng::{self, philox::PhiloxKey};
 use crate::shape::{Dims, Shape};
-use crate::stream::{CpuView, Epilogue, Kernel, Launch, Storage};
+use crate::stream::{CpuView, Kernel, Launch, Storage};
 use crate::tensor::{Ctx, Grads, Meta, Op, OutSpec, Saves, Tensor, TensorOptions, apply_on, methods, no_grads, unwrap};
 use smallvec::SmallVec;
 use std::sync::Arc;
@@ -69,9 +69,6 @@ impl Kernel for Philox {
     }
     fn checks_data(&self) -> bool {
         false
-    }
-    fn absorb(&self, _: &Epilogue) -> Option<Arc<dyn Kernel>> {
-        None
     }
 }
 

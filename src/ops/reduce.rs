@@ -10,7 +10,7 @@ use crate::dtype::{DType, dispatch};
 use crate::error::{Result, bail, ensure};
 use crate::gpu::GpuView;
 use crate::shape::{Dims, dim_mask, expandable};
-use crate::stream::{CpuView, Epilogue, Kernel, Launch};
+use crate::stream::{CpuView, Kernel, Launch};
 use crate::tensor::{
     Ctx, Grads, In, Meta, Op, OutSpec, Saves, Tensor, apply_one, grad_enabled, methods, one_grad, to_dtype,
 };
@@ -187,9 +187,6 @@ impl Kernel for Reduce {
     }
     fn checks_data(&self) -> bool {
         false
-    }
-    fn absorb(&self, _: &Epilogue) -> Option<Arc<dyn Kernel>> {
-        None
     }
 }
 

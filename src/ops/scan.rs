@@ -8,7 +8,7 @@ use crate::dtype::{DType, dispatch};
 use crate::error::Result;
 use crate::gpu::GpuView;
 use crate::shape::wrap_dim;
-use crate::stream::{CpuView, Epilogue, Kernel, Launch};
+use crate::stream::{CpuView, Kernel, Launch};
 use crate::tensor::{Ctx, Grads, Meta, Op, OutSpec, Saves, Tensor, apply_one, methods, one_grad, to_dtype};
 use smallvec::SmallVec;
 use std::sync::Arc;
@@ -78,9 +78,6 @@ impl Kernel for Scan {
     }
     fn checks_data(&self) -> bool {
         false
-    }
-    fn absorb(&self, _: &Epilogue) -> Option<Arc<dyn Kernel>> {
-        None
     }
 }
 

@@ -10,7 +10,7 @@ use crate::dtype::dispatch;
 use crate::error::{Error, Result, bail, ensure};
 use crate::gpu::GpuView;
 use crate::shape::{Dims, wrap_dim};
-use crate::stream::{CpuView, Epilogue, Kernel, Launch};
+use crate::stream::{CpuView, Kernel, Launch};
 use crate::tensor::{Ctx, Grads, In, Meta, Op, OutSpec, Saves, Tensor, apply_one, methods, no_grads, to_dtype};
 use smallvec::SmallVec;
 use std::sync::Arc;
@@ -128,9 +128,6 @@ impl Kernel for Scatter {
     }
     fn checks_data(&self) -> bool {
         true
-    }
-    fn absorb(&self, _: &Epilogue) -> Option<Arc<dyn Kernel>> {
-        None
     }
 }
 

@@ -8,7 +8,7 @@ use crate::dtype::DType;
 use crate::error::{Result, bail, ensure};
 use crate::gpu::{self, GpuView};
 use crate::shape::wrap_dim;
-use crate::stream::{CpuView, Epilogue, Kernel, Launch};
+use crate::stream::{CpuView, Kernel, Launch};
 use crate::tensor::{
     Ctx, Grads, Meta, Op, OutSpec, Saves, Tensor, apply_one, grad_enabled, methods, no_grads, one_grad,
 };
@@ -82,9 +82,6 @@ impl Kernel for Softmax {
     fn checks_data(&self) -> bool {
         false
     }
-    fn absorb(&self, _: &Epilogue) -> Option<Arc<dyn Kernel>> {
-        None
-    }
 }
 
 impl Op for Softmax {
@@ -152,9 +149,6 @@ impl Kernel for SoftmaxGrad {
     }
     fn checks_data(&self) -> bool {
         false
-    }
-    fn absorb(&self, _: &Epilogue) -> Option<Arc<dyn Kernel>> {
-        None
     }
 }
 

@@ -157,7 +157,7 @@ pub enum Epilogue {
     Relu,
 }
 
-/// The device half of an op that is not elementwise. No defaults: a forgotten kernel does not compile.
+/// The device half of an op that is not elementwise. Only what saves time has a default: a forgotten kernel does not compile.
 pub trait Kernel: Debug + Send + Sync {
     /// PyTorch's name of the op.
     fn name(&self) -> &'static str;
@@ -167,6 +167,13 @@ pub trait Kernel: Debug + Send + Sync {
     fn gpu(&self, launch: &mut Launch, ins: &[GpuView], outs: &[GpuView]) -> Result<bool>;
     /// True where `cpu` can fail on the data: such an op runs at once, so that the error is raised at the call.
     fn checks_data(&self) -> bool;
+    /// True where `cpu` takes every dtype as it is, since it only moves elements or draws them. Else it gets bool, int64,
+    /// float32 and float64: the others are converted before and after.
+    fn every_dtype(&self) -> bool {
+        false
+    }
     /// The same kernel with the step that follows done in its launch, where that needs no new pipeline.
-    fn absorb(&self, next: &Epilogue) -> Option<Arc<dyn Kernel>>;
+    fn absorb(&self, _: &Epilogue) -> Option<Arc<dyn Kernel>> {
+        None
+    }
 }

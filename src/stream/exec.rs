@@ -1,9 +1,9 @@
 //! Runs programs and kernels on their device, moves bytes between devices, and does on the CPU what a GPU has no kernel for.
 
-use super::command::{Arg, CpuView, Kernel, KernelCmd, Launch};
+use super::command::{Arg, CpuView, KernelCmd, Launch};
 use super::locks::LockSet;
 use super::storage::{Storage, StorageImpl};
-use super::{count, flush, settle, take_error};
+use super::{count, flush, settle, take_error, widen};
 use crate::cpu;
 use crate::cpu::memory::HostBuf;
 use crate::device::Device;
@@ -89,9 +89,14 @@ impl Job<'_> {
         gpu::pointwise::run(&mut rec, gpu, &self.program, self.shape, &loads, &self.scalars, &stores)
     }
 
-    /// Runs it on its device, or on the CPU by transfer.
+    /// Runs it on its device, or on the CPU by transfer, and counts it.
     pub fn run(&self, device: Device) -> Result<()> {
         count(|c| c.fused += 1);
+        self.launch(device)
+    }
+
+    /// [`Job::run`] as a part of another launch.
+    pub fn launch(&self, device: Device) -> Result<()> {
         if self.shape.contains(&0) {
             for (a, fresh) in &self.stores {
                 materialise(&a.storage, *fresh)?;
@@ -204,6 +209,13 @@ fn cpu_views<'a>(args: &'a [Arg], fresh: bool) -> SmallVec<[CpuView<'a>; 4]> {
 
 /// Runs a kernel on the CPU now; its inputs are settled.
 pub fn cpu_kernel(cmd: &KernelCmd) -> Result<()> {
+    if !cmd.kernel.every_dtype() && widen::changes(cmd, widen::on_cpu) {
+        return widen::widened(cmd, Device::Cpu, widen::on_cpu, |c| cpu_as_given(c).map(|()| true)).map(|_| ());
+    }
+    cpu_as_given(cmd)
+}
+
+fn cpu_as_given(cmd: &KernelCmd) -> Result<()> {
     let _held = LockSet::lock(cmd.ins.iter().map(|a| (&*a.storage, false)));
     let outs = cpu_views(&cmd.outs, true);
     let ins = cpu_views(&cmd.ins, false);
@@ -217,37 +229,43 @@ pub fn kernel(cmd: &KernelCmd) -> Result<()> {
     if device == Device::Cpu {
         return cpu_kernel(cmd);
     }
-    let gpu = device_gpu(device)?;
+    if gpu_as_given(cmd, device)?
+        || widen::changes(cmd, widen::on_gpu)
+            && widen::widened(cmd, device, widen::on_gpu, |c| gpu_as_given(c, device))?
     {
-        let mut rec = gpu.lock();
-        for a in &cmd.outs {
-            a.storage.gpu(&mut rec, true)?;
-        }
-        for a in &cmd.ins {
-            a.storage.gpu(&mut rec, false)?;
-        }
-        let outs: SmallVec<[GpuView; 2]> = cmd.outs.iter().map(gpu_view).collect();
-        let ins: SmallVec<[GpuView; 3]> = cmd.ins.iter().map(gpu_view).collect();
-        let mut launch = Launch { rec: &mut rec, gpu, location: cmd.location };
-        if cmd.kernel.gpu(&mut launch, &ins, &outs)? {
-            return Ok(());
-        }
+        return Ok(());
     }
-    by_transfer(&*cmd.kernel, cmd, device)
+    by_transfer(cmd, device)
 }
 
-fn by_transfer(kernel: &dyn Kernel, cmd: &KernelCmd, device: Device) -> Result<()> {
+/// False where the GPU has no kernel for these dtypes.
+fn gpu_as_given(cmd: &KernelCmd, device: Device) -> Result<bool> {
+    let gpu = device_gpu(device)?;
+    let mut rec = gpu.lock();
+    for a in &cmd.outs {
+        a.storage.gpu(&mut rec, true)?;
+    }
+    for a in &cmd.ins {
+        a.storage.gpu(&mut rec, false)?;
+    }
+    let outs: SmallVec<[GpuView; 2]> = cmd.outs.iter().map(gpu_view).collect();
+    let ins: SmallVec<[GpuView; 3]> = cmd.ins.iter().map(gpu_view).collect();
+    cmd.kernel.gpu(&mut Launch { rec: &mut rec, gpu, location: cmd.location }, &ins, &outs)
+}
+
+fn by_transfer(cmd: &KernelCmd, device: Device) -> Result<()> {
     let dtype = cmd.ins.first().unwrap_or(&cmd.outs[0]).dtype;
-    note_transfer(kernel.name(), dtype, device);
+    note_transfer(cmd.kernel.name(), dtype, device);
     let mut host = HostCopies::default();
-    let ins: Vec<Arg> = cmd.ins.iter().map(|a| host.copy(a, false)).collect::<Result<_>>()?;
-    let outs: Vec<Arg> = cmd.outs.iter().map(|a| host.copy(a, true)).collect::<Result<_>>()?;
-    kernel.cpu(&cpu_views(&ins, false), &cpu_views(&outs, true)).map_err(|e| Error::Deferred {
-        op: kernel.name(),
+    let ins = cmd.ins.iter().map(|a| host.copy(a, false)).collect::<Result<_>>()?;
+    let outs = cmd.outs.iter().map(|a| host.copy(a, true)).collect::<Result<_>>()?;
+    let on_host = KernelCmd { kernel: cmd.kernel.clone(), ins, outs, location: cmd.location };
+    cpu_kernel(&on_host).map_err(|e| Error::Deferred {
+        op: cmd.kernel.name(),
         location: cmd.location,
         message: e.to_string(),
     })?;
-    for (from, to) in outs.iter().zip(&cmd.outs) {
+    for (from, to) in on_host.outs.iter().zip(&cmd.outs) {
         write_back(&from.storage, &to.storage)?;
     }
     Ok(())

@@ -9,6 +9,7 @@ mod fuse;
 mod locks;
 mod small;
 mod storage;
+mod widen;
 
 pub use command::{Arg, Cmd, CpuView, Epilogue, Kernel, KernelCmd, Launch, PointCmd, Src};
 pub use exec::{device_counters, read_bytes, read_bytes_async, synchronize, transfers, upload};
