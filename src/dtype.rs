@@ -237,5 +237,74 @@ macro_rules! dispatch {
         }
     };
 }
-#[allow(unused_imports, reason = "kernels take it as they come")]
 pub(crate) use dispatch;
+
+/// Runs the body with the type alias `$t` bound to the Rust type of a dtype that CPU kernels compute in. The executor
+/// converts operands of the other dtypes to one of these.
+macro_rules! compute {
+    ($dtype:expr, $t:ident => $body:expr) => {
+        match $dtype {
+            $crate::DType::Bool => {
+                type $t = bool;
+                $body
+            }
+            $crate::DType::I64 => {
+                type $t = i64;
+                $body
+            }
+            $crate::DType::F32 => {
+                type $t = f32;
+                $body
+            }
+            $crate::DType::F64 => {
+                type $t = f64;
+                $body
+            }
+            d => unreachable!("operands of {d} were to be converted"),
+        }
+    };
+}
+pub(crate) use compute;
+
+/// [`compute!`] for the floats alone; other dtypes are an error in PyTorch's words, which name its kernel.
+macro_rules! compute_float {
+    ($dtype:expr, $name:literal, $t:ident => $body:expr) => {
+        match $dtype {
+            $crate::DType::F32 => {
+                type $t = f32;
+                $body
+            }
+            $crate::DType::F64 => {
+                type $t = f64;
+                $body
+            }
+            d => $crate::error::bail!(NotImplemented, "\"{}\" not implemented for '{}'", $name, d.scalar_name()),
+        }
+    };
+}
+pub(crate) use compute_float;
+
+/// Runs the body with `$t` bound to an unsigned type as wide as a dtype: for elements that are only moved.
+macro_rules! moved {
+    ($dtype:expr, $t:ident => $body:expr) => {
+        match $dtype.size() {
+            1 => {
+                type $t = u8;
+                $body
+            }
+            2 => {
+                type $t = u16;
+                $body
+            }
+            4 => {
+                type $t = u32;
+                $body
+            }
+            _ => {
+                type $t = u64;
+                $body
+            }
+        }
+    };
+}
+pub(crate) use moved;

@@ -7,6 +7,24 @@ use wgtorch::prelude::*;
 use wgtorch::{ReduceOptions, VarOptions, autograd};
 
 #[test]
+fn narrow_dtypes_are_computed_wide_and_rounded_once() {
+    for d in devices() {
+        let ones = full([100_000], 1, (F16, d));
+        assert_eq!(ones.sum_dim((), F32).item::<f32>().unwrap(), 100_000.);
+        assert!(ones.sum().to(F32).item::<f32>().unwrap().is_infinite());
+        assert_eq!(ones.mean().to(F32).item::<f32>().unwrap(), 1.);
+        let bytes = tensor!([[200, 7], [9, 250]], (U8, d));
+        assert_eq!(bytes.amax(0, false).to_vec::<u8>().unwrap(), [200, 250]);
+        assert_eq!(bytes.matmul(&bytes).to_vec::<u8>().unwrap(), [127, 78, 90, 43]);
+        assert_eq!(bytes.gather(1, &tensor!([[1], [0]], d)).to_vec::<u8>().unwrap(), [7, 9]);
+        assert_eq!(bytes.any().dtype(), U8);
+        let w = tensor!([[1.0, 2.0], [0.25, 3.0]], (BF16, d));
+        assert_eq!(w.softmax(0, ()).dtype(), BF16);
+        assert_eq!(w.matmul(&w).to(F32).to_vec::<f32>().unwrap(), [1.5, 8., 1., 9.5]);
+    }
+}
+
+#[test]
 fn sums_and_means() {
     for d in devices() {
         let x = tensor!([[1., 2., 3.], [4., 5., 6.]], d);

@@ -146,8 +146,8 @@ fn plan(shape: &[usize], strides: &[usize], mask: &[bool]) -> Plan {
 pub fn fold<T: Copy + Send + Sync, F: Fold<T>>(
     x: View<T>,
     mask: &[bool],
-    make: impl Fn(usize) -> F + Sync,
-    write: impl Fn(usize, F::Acc) + Sync,
+    make: &(dyn Fn(usize) -> F + Sync),
+    write: &(dyn Fn(usize, F::Acc) + Sync),
 ) {
     let Plan { kept, reduced, outputs, n } = plan(x.shape, x.strides, mask);
     if outputs == 0 {
@@ -175,8 +175,8 @@ fn fold_rows<T: Copy + Send + Sync, F: Fold<T>>(
     reduced: &Dims,
     outputs: usize,
     n: usize,
-    make: impl Fn(usize) -> F + Sync,
-    write: impl Fn(usize, F::Acc) + Sync,
+    make: &(dyn Fn(usize) -> F + Sync),
+    write: &(dyn Fn(usize, F::Acc) + Sync),
 ) {
     let (kept_shape, kept_strides) = unzip(kept);
     let (mut shape, mut strides) = unzip(reduced);
@@ -308,8 +308,8 @@ fn fold_columns<T: Copy + Send + Sync, F: Fold<T>>(
     kept: &Dims,
     reduced: &Dims,
     n: usize,
-    make: impl Fn(usize) -> F + Sync,
-    write: impl Fn(usize, F::Acc) + Sync,
+    make: &(dyn Fn(usize) -> F + Sync),
+    write: &(dyn Fn(usize, F::Acc) + Sync),
 ) {
     let (mut kept_shape, mut kept_strides) = unzip(kept);
     let width = kept_shape.pop().unwrap_or(1);
@@ -362,8 +362,8 @@ pub fn fold_computed<T: Copy + Default + Send + Sync, F: Fold<T>>(
     rows: usize,
     n: usize,
     f: F,
-    fill: impl Fn(Range<usize>, &mut [T]) + Sync,
-    write: impl Fn(usize, F::Acc) + Sync,
+    fill: &(dyn Fn(Range<usize>, &mut [T]) + Sync),
+    write: &(dyn Fn(usize, F::Acc) + Sync),
 ) {
     let part = |row: usize, range: Range<usize>| {
         let mut scratch = [T::default(); BLOCK];

@@ -2,11 +2,10 @@
 //! sums are kept in.
 
 use crate::dtype::Element;
-use half::{bf16, f16};
 
-/// An element with arithmetic. Integers wrap; bool adds as "or" and multiplies as "and"; half floats round each result.
+/// An element with arithmetic. Integers wrap; bool adds as "or" and multiplies as "and". The other dtypes are converted to one of these four.
 pub trait Number: Element + PartialOrd {
-    /// What sums and products of it are kept in: i64 for integers and bool, f32 for half floats, else the type itself.
+    /// What sums and products of it are kept in: i64 for bool, else the type itself.
     type Acc: Number;
     /// 0, or false.
     const ZERO: Self;
@@ -89,7 +88,7 @@ macro_rules! ints {
         }
     )*};
 }
-ints!(u8 i8 i16 i32 i64 u32);
+ints!(i64);
 
 macro_rules! floats {
     ($($t:ident)*) => {$(
@@ -139,55 +138,6 @@ macro_rules! floats {
     )*};
 }
 floats!(f32 f64);
-
-macro_rules! halves {
-    ($($t:ident)*) => {$(
-        impl Number for $t {
-            type Acc = f32;
-            const ZERO: $t = $t::ZERO;
-            const ONE: $t = $t::ONE;
-            const LEAST: $t = $t::NEG_INFINITY;
-            const GREATEST: $t = $t::INFINITY;
-            #[inline(always)]
-            fn add(self, other: $t) -> $t {
-                self + other
-            }
-            #[inline(always)]
-            fn sub(self, other: $t) -> $t {
-                self - other
-            }
-            #[inline(always)]
-            fn mul(self, other: $t) -> $t {
-                self * other
-            }
-            #[inline(always)]
-            fn div(self, other: $t) -> $t {
-                self / other
-            }
-            #[inline(always)]
-            fn acc(self) -> f32 {
-                self.to_f32()
-            }
-            #[inline(always)]
-            fn from_acc(acc: f32) -> $t {
-                $t::from_f32(acc)
-            }
-            #[inline(always)]
-            fn from_usize(n: usize) -> $t {
-                $t::from_f64(n as f64)
-            }
-            #[inline(always)]
-            fn from_f64(x: f64) -> $t {
-                $t::from_f64(x)
-            }
-            #[inline(always)]
-            fn to_f64(self) -> f64 {
-                $t::to_f64(self)
-            }
-        }
-    )*};
-}
-halves!(f16 bf16);
 
 impl Number for bool {
     type Acc = i64;

@@ -136,20 +136,20 @@ fn count(shape: &[usize], mask: &[bool]) -> usize {
 /// Sum over the masked dims, accumulated in `T::Acc` and rounded once to the output's type.
 pub fn sum<T: Number, O: Number<Acc = T::Acc>>(out: ViewMut<O>, x: View<T>, mask: &[bool]) {
     let put = put(out);
-    fold(x, mask, |_| Sum::<T>::default(), |i, a| put(i, O::from_acc(a)));
+    fold(x, mask, &|_| Sum::<T>::default(), &|i, a| put(i, O::from_acc(a)));
 }
 
 /// Product over the masked dims, accumulated and rounded as in [`sum`].
 pub fn prod<T: Number, O: Number<Acc = T::Acc>>(out: ViewMut<O>, x: View<T>, mask: &[bool]) {
     let put = put(out);
-    fold(x, mask, |_| Prod::<T>::default(), |i, a| put(i, O::from_acc(a)));
+    fold(x, mask, &|_| Prod::<T>::default(), &|i, a| put(i, O::from_acc(a)));
 }
 
 /// Mean over the masked dims: the sum in `T::Acc` divided by the count; NaN of nothing.
 pub fn mean<T: Number, O: Number<Acc = T::Acc>>(out: ViewMut<O>, x: View<T>, mask: &[bool]) {
     let n = T::Acc::from_usize(count(x.shape, mask));
     let put = put(out);
-    fold(x, mask, |_| Sum::<T>::default(), |i, a| put(i, O::from_acc(a.div(n))));
+    fold(x, mask, &|_| Sum::<T>::default(), &|i, a| put(i, O::from_acc(a.div(n))));
 }
 
 /// Variance (or, with `std`, its root) over the masked dims with a divisor of `max(0, n - correction)`, and the mean where
@@ -166,7 +166,7 @@ pub fn var_mean<T: Number>(
     let mut means = vec![0f64; out.numel()];
     let at = SendPtr(means.as_mut_ptr());
     // SAFETY: one mean for each output, each written once.
-    fold(x, mask, |_| SumF64::<T>::default(), |i, a| unsafe { at.get().add(i).write(a / n) });
+    fold(x, mask, &|_| SumF64::<T>::default(), &|i, a| unsafe { at.get().add(i).write(a / n) });
     if let Some(view) = mean_out {
         let put = put(view);
         means.iter().enumerate().for_each(|(i, &m)| put(i, T::from_f64(m)));
@@ -176,8 +176,8 @@ pub fn var_mean<T: Number>(
     fold(
         x,
         mask,
-        |i| Deviation(means[i]),
-        |i, a| {
+        &|i| Deviation(means[i]),
+        &|i, a| {
             let v = a / divisor;
             put(i, T::from_f64(if std { v.sqrt() } else { v }));
         },
@@ -192,43 +192,43 @@ pub fn norm<T: Number>(out: ViewMut<T>, x: View<T>, mask: &[bool], p: f64) {
         move |i, a| put(i, T::from_f64(f(a)))
     };
     if p == 2.0 {
-        fold(x, mask, |_| Squares::<T>::default(), write(f64::sqrt));
+        fold(x, mask, &|_| Squares::<T>::default(), &write(f64::sqrt));
     } else if p == 1.0 {
-        fold(x, mask, |_| Magnitudes::<T>::default(), write(|a| a));
+        fold(x, mask, &|_| Magnitudes::<T>::default(), &write(|a| a));
     } else if p == f64::INFINITY {
-        fold(x, mask, |_| MaxMagnitude::<T>::default(), write(|a| a));
+        fold(x, mask, &|_| MaxMagnitude::<T>::default(), &write(|a| a));
     } else if p == f64::NEG_INFINITY {
-        fold(x, mask, |_| MinMagnitude::<T>::default(), write(|a| a));
+        fold(x, mask, &|_| MinMagnitude::<T>::default(), &write(|a| a));
     } else if p == 0.0 {
-        fold(x, mask, |_| CountNonzero::<T>::default(), |i, a| put(i, T::from_f64(a as f64)));
+        fold(x, mask, &|_| CountNonzero::<T>::default(), &|i, a| put(i, T::from_f64(a as f64)));
     } else {
-        fold(x, mask, |_| Power(p), |i, a| put(i, T::from_f64(a.powf(1.0 / p))));
+        fold(x, mask, &|_| Power(p), &|i, a| put(i, T::from_f64(a.powf(1.0 / p))));
     }
 }
 
 /// Greatest over the masked dims; NaN wins. The caller refuses empty dims.
 pub fn amax<T: Number>(out: ViewMut<T>, x: View<T>, mask: &[bool]) {
-    fold(x, mask, |_| Max::<T>::default(), put(out));
+    fold(x, mask, &|_| Max::<T>::default(), &put(out));
 }
 
 /// Least over the masked dims; NaN wins. The caller refuses empty dims.
 pub fn amin<T: Number>(out: ViewMut<T>, x: View<T>, mask: &[bool]) {
-    fold(x, mask, |_| Min::<T>::default(), put(out));
+    fold(x, mask, &|_| Min::<T>::default(), &put(out));
 }
 
 /// Whether any element is not zero (NaN is not).
 pub fn any<T: Number>(out: ViewMut<bool>, x: View<T>, mask: &[bool]) {
-    fold(x, mask, |_| Any::<T>::default(), put(out));
+    fold(x, mask, &|_| Any::<T>::default(), &put(out));
 }
 
 /// Whether no element is zero.
 pub fn all<T: Number>(out: ViewMut<bool>, x: View<T>, mask: &[bool]) {
-    fold(x, mask, |_| All::<T>::default(), put(out));
+    fold(x, mask, &|_| All::<T>::default(), &put(out));
 }
 
 /// How many elements are not zero.
 pub fn count_nonzero<T: Number>(out: ViewMut<i64>, x: View<T>, mask: &[bool]) {
-    fold(x, mask, |_| CountNonzero::<T>::default(), put(out));
+    fold(x, mask, &|_| CountNonzero::<T>::default(), &put(out));
 }
 
 /// Sums of `rows` rows of `n` elements that `fill(range, block)` computes block by block, so that a chain of elementwise
@@ -240,7 +240,7 @@ pub fn sum_computed<T: Number, O: Number<Acc = T::Acc>>(
     fill: impl Fn(Range<usize>, &mut [T]) + Sync,
 ) {
     let put = put(out);
-    fold_computed(rows, n, Sum::<T>::default(), fill, |i, a| put(i, O::from_acc(a)));
+    fold_computed(rows, n, Sum::<T>::default(), &fill, &|i, a| put(i, O::from_acc(a)));
 }
 
 /// Greatest along `dim` and its first position; NaN wins, the first one. Either output may be left out.

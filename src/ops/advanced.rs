@@ -5,7 +5,7 @@ use crate::cpu::copy::copy_strided;
 use crate::cpu::index::{self as k, BadIndex};
 use crate::cpu::number::Number;
 use crate::cpu::view::{View, ViewMut};
-use crate::dtype::{DType, Element, dispatch};
+use crate::dtype::{DType, compute, moved};
 use crate::error::{Error, Result, ensure};
 use crate::gpu::GpuView;
 use crate::gpu::kernels::index as kernels;
@@ -89,14 +89,14 @@ impl Ordered {
     }
 
     /// A view of the same elements.
-    fn read<T: Element>(&self, of: &CpuView) -> View<'_, T> {
-        assert_eq!(of.dtype, T::DTYPE);
+    fn read<T: Copy>(&self, of: &CpuView) -> View<'_, T> {
+        assert_eq!(of.dtype.size(), size_of::<T>());
         // SAFETY: the same elements as the view, with its dims in another order.
         unsafe { View::new(of.ptr.cast::<T>(), &self.shape, &self.strides) }
     }
 
-    fn write<T: Element>(&self, of: &CpuView) -> ViewMut<'_, T> {
-        assert_eq!(of.dtype, T::DTYPE);
+    fn write<T: Copy>(&self, of: &CpuView) -> ViewMut<'_, T> {
+        assert_eq!(of.dtype.size(), size_of::<T>());
         // SAFETY: as above.
         unsafe { ViewMut::new(of.ptr.cast::<T>(), &self.shape, &self.strides) }
     }
@@ -123,7 +123,7 @@ impl Kernel for Index {
         let from = Ordered::new(x.shape, x.strides, &self.0.order(x.shape.len()));
         let order = self.0.result_order(out.shape.len(), ins[1].shape.len());
         let to = Ordered::new(out.shape, out.strides, &order);
-        dispatch!(x.dtype, T => k::index_get(to.write::<T>(out), from.read::<T>(x), &indices))
+        moved!(x.dtype, T => k::index_get(to.write::<T>(out), from.read::<T>(x), &indices))
             .map_err(|b| self.0.error(b))
     }
     fn gpu(&self, launch: &mut Launch, ins: &[GpuView], outs: &[GpuView]) -> Result<bool> {
@@ -145,6 +145,9 @@ impl Kernel for Index {
         let id = launch.fault_id("index", "an index is out of bounds for the dimension it indexes");
         kernels::index_select(launch.rec, &x, lead, &index, out, id)?;
         Ok(true)
+    }
+    fn every_dtype(&self) -> bool {
+        true
     }
     fn checks_data(&self) -> bool {
         true
@@ -211,7 +214,7 @@ impl Kernel for IndexPut {
         "index_put"
     }
     fn cpu(&self, ins: &[CpuView], outs: &[CpuView]) -> Result<()> {
-        dispatch!(ins[0].dtype, T => self.run::<T>(ins, &outs[0])).map_err(|b| self.places.error(b))
+        compute!(ins[0].dtype, T => self.run::<T>(ins, &outs[0])).map_err(|b| self.places.error(b))
     }
     fn gpu(&self, launch: &mut Launch, ins: &[GpuView], outs: &[GpuView]) -> Result<bool> {
         let (x, values, out) = (&ins[0], &ins[1], &outs[0]);

@@ -3,8 +3,8 @@
 use super::operand::MaybeTensor;
 use super::pair::Pair;
 use crate::cpu::conv::{self, ConvSpec};
-use crate::dtype::DType;
-use crate::error::{Result, bail, ensure};
+use crate::dtype::{DType, compute_float};
+use crate::error::{Result, ensure};
 use crate::gpu::GpuView;
 use crate::gpu::kernels::conv as gpu_conv;
 use crate::gpu::kernels::matmul::Act;
@@ -114,23 +114,6 @@ impl From<Option<&Tensor>> for Conv2dOptions {
     }
 }
 
-/// Runs `$body` with `$t` bound to the Rust type of a dtype that convolutions compute in.
-macro_rules! conv_dtype {
-    ($dtype:expr, $name:literal, $t:ident => $body:expr) => {
-        match $dtype {
-            DType::F32 => {
-                type $t = f32;
-                $body
-            }
-            DType::F64 => {
-                type $t = f64;
-                $body
-            }
-            d => bail!(NotImplemented, "\"{}\" not implemented for '{}'", $name, d.scalar_name()),
-        }
-    };
-}
-
 /// The forward op over input, weight and, maybe, bias.
 #[derive(Clone, Copy, Debug)]
 struct Conv {
@@ -202,7 +185,7 @@ impl Kernel for Conv {
         "conv2d"
     }
     fn cpu(&self, ins: &[CpuView], outs: &[CpuView]) -> Result<()> {
-        conv_dtype!(outs[0].dtype, "slow_conv2d_cpu", T => conv::conv2d::<T>(
+        compute_float!(outs[0].dtype, "slow_conv2d_cpu", T => conv::conv2d::<T>(
             outs[0].typed_mut(),
             ins[0].typed(),
             ins[1].typed(),
@@ -275,7 +258,7 @@ macro_rules! grad_kernels {
             fn name(&self) -> &'static str { $name }
             fn cpu(&self, $ins: &[CpuView], $outs: &[CpuView]) -> Result<()> {
                 let $s = self;
-                conv_dtype!($outs[0].dtype, $name, $t => $cpu);
+                compute_float!($outs[0].dtype, $name, $t => $cpu);
                 let _ = $s;
                 Ok(())
             }

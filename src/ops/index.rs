@@ -3,11 +3,11 @@
 
 use super::compose::replace;
 use super::on_gpu::{Temp, copy, dense};
-use crate::cpu::copy::copy_strided;
+use crate::cpu::copy::{Moved, copy_strided};
 use crate::cpu::index::{self as k, BadIndex};
 use crate::cpu::number::Number;
 use crate::cpu::view::View;
-use crate::dtype::{DType, Element, dispatch};
+use crate::dtype::{DType, compute, moved};
 use crate::error::{Error, Result, bail, ensure};
 use crate::gpu::GpuView;
 use crate::gpu::kernels::index as kernels;
@@ -79,15 +79,15 @@ impl ReadAt {
         }
     }
 
-    fn run<T: Element>(&self, x: &CpuView, index: &CpuView, out: &CpuView) -> Result<(), BadIndex> {
+    fn run<T: Moved>(&self, x: &CpuView, index: &CpuView, out: &CpuView) -> Result<(), BadIndex> {
         let (x, index, out) = match self.how {
             Read::Take => (*x, *index, *out),
             _ => (lift(x), lift(index), lift(out)),
         };
         match self.how {
-            Read::Gather => k::gather(out.typed_mut::<T>(), x.typed(), index.typed(), self.dim),
-            Read::Select => k::index_select(out.typed_mut::<T>(), x.typed(), self.dim, index.typed()),
-            Read::Take => k::take(out.typed_mut::<T>(), x.typed(), index.typed()),
+            Read::Gather => k::gather(out.bits_mut::<T>(), x.bits(), index.typed(), self.dim),
+            Read::Select => k::index_select(out.bits_mut::<T>(), x.bits(), self.dim, index.typed()),
+            Read::Take => k::take(out.bits_mut::<T>(), x.bits(), index.typed()),
         }
     }
 }
@@ -101,7 +101,7 @@ impl Kernel for ReadAt {
         }
     }
     fn cpu(&self, ins: &[CpuView], outs: &[CpuView]) -> Result<()> {
-        dispatch!(ins[0].dtype, T => self.run::<T>(&ins[0], &ins[1], &outs[0])).map_err(|b| self.error(b))
+        moved!(ins[0].dtype, T => self.run::<T>(&ins[0], &ins[1], &outs[0])).map_err(|b| self.error(b))
     }
     fn gpu(&self, launch: &mut Launch, ins: &[GpuView], outs: &[GpuView]) -> Result<bool> {
         let (x, out) = (&ins[0], &outs[0]);
@@ -128,6 +128,9 @@ impl Kernel for ReadAt {
             }
             _ => Ok(false),
         }
+    }
+    fn every_dtype(&self) -> bool {
+        true
     }
     fn checks_data(&self) -> bool {
         true
@@ -253,7 +256,7 @@ impl Kernel for WriteAt {
         }
     }
     fn cpu(&self, ins: &[CpuView], outs: &[CpuView]) -> Result<()> {
-        dispatch!(ins[0].dtype, T => self.run::<T>(ins, &outs[0])).map_err(|b| self.error(b))
+        compute!(ins[0].dtype, T => self.run::<T>(ins, &outs[0])).map_err(|b| self.error(b))
     }
     fn gpu(&self, launch: &mut Launch, ins: &[GpuView], outs: &[GpuView]) -> Result<bool> {
         let (x, src, out) = (&ins[0], &ins[2], &outs[0]);

@@ -3,7 +3,7 @@
 use super::compose::composite;
 use super::conv::dense;
 use crate::cpu::loss::{self, Reduction as CpuReduction};
-use crate::dtype::DType;
+use crate::dtype::{DType, compute_float};
 use crate::error::{Error, Result, bail, ensure};
 use crate::gpu::GpuView;
 use crate::gpu::kernels::loss as gpu_loss;
@@ -141,30 +141,6 @@ impl NllLoss {
     }
 }
 
-macro_rules! float_dtype {
-    ($dtype:expr, $name:literal, $t:ident => $body:expr) => {
-        match $dtype {
-            DType::F32 => {
-                type $t = f32;
-                $body
-            }
-            DType::F64 => {
-                type $t = f64;
-                $body
-            }
-            DType::F16 => {
-                type $t = half::f16;
-                $body
-            }
-            DType::BF16 => {
-                type $t = half::bf16;
-                $body
-            }
-            d => bail!(NotImplemented, "\"{}\" not implemented for '{}'", $name, d.scalar_name()),
-        }
-    };
-}
-
 /// Sizes and strides with an inner dim of 1 where there is none: the CPU kernels take `[N, C, S]` and `[N, S]`.
 struct Lifted {
     shape: Dims,
@@ -192,7 +168,7 @@ impl Kernel for NllLoss {
         "nll_loss"
     }
     fn cpu(&self, ins: &[CpuView], outs: &[CpuView]) -> Result<()> {
-        float_dtype!(outs[0].dtype, "nll_loss_out_frame", T => {
+        compute_float!(outs[0].dtype, "nll_loss_out_frame", T => {
             use crate::cpu::number::Number;
             let weight = ins.get(2).map(|w| w.typed::<T>());
             let (ignore, reduction) = (self.ignore_index, cpu_reduction(self.reduction));
@@ -226,6 +202,8 @@ impl Op for NllLoss {
         self.node
     }
     fn infer(&self, ins: &[Meta]) -> Result<SmallVec<[OutSpec; 2]>> {
+        let d = ins[0].dtype;
+        ensure!(d.is_float(), NotImplemented, "\"nll_loss_out_frame\" not implemented for '{}'", d.scalar_name());
         let shape = if self.reduction == Reduction::None { ins[1].shape.0.clone() } else { Dims::new() };
         let mut outs = OutSpec::one(shape, ins[0].dtype);
         outs.push(OutSpec { shape: Dims::new(), dtype: ins[0].dtype });
@@ -257,7 +235,7 @@ impl Kernel for NllLossGrad {
         "nll_loss_backward"
     }
     fn cpu(&self, ins: &[CpuView], outs: &[CpuView]) -> Result<()> {
-        float_dtype!(outs[0].dtype, "nll_loss_backward_out_frame", T => {
+        compute_float!(outs[0].dtype, "nll_loss_backward_out_frame", T => {
             use crate::cpu::number::Number;
             // SAFETY: the total is one element.
             let total = unsafe { ins[2].typed::<T>().ptr().read() }.acc();

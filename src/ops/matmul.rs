@@ -165,15 +165,8 @@ impl Kernel for Product {
         match out.dtype {
             DType::F32 => run!(f32, |s: Scalar| s.to_f64() as f32),
             DType::F64 => run!(f64, |s: Scalar| s.to_f64()),
-            DType::F16 => run!(half::f16, |s: Scalar| s.to_f64() as f32),
-            DType::BF16 => run!(half::bf16, |s: Scalar| s.to_f64() as f32),
-            DType::U8 => run!(u8, |s: Scalar| s.to_i64() as u8),
-            DType::I8 => run!(i8, |s: Scalar| s.to_i64() as i8),
-            DType::I16 => run!(i16, |s: Scalar| s.to_i64() as i16),
-            DType::I32 => run!(i32, |s: Scalar| s.to_i64() as i32),
             DType::I64 => run!(i64, |s: Scalar| s.to_i64()),
-            DType::U32 => run!(u32, |s: Scalar| s.to_i64() as u32),
-            DType::Bool => bail!(NotImplemented, "\"{}\" not implemented for 'Bool'", self.name),
+            d => bail!(NotImplemented, "\"{}\" not implemented for '{}'", self.name, d.scalar_name()),
         }
         Ok(())
     }

@@ -3,8 +3,8 @@
 use super::conv::dense;
 use super::pair::Pair;
 use crate::cpu::pool::{self, AvgSpec, PoolSpec};
-use crate::dtype::DType;
-use crate::error::{Result, bail, ensure};
+use crate::dtype::{DType, compute};
+use crate::error::{Result, ensure};
 use crate::gpu::GpuView;
 use crate::gpu::kernels::pool as gpu_pool;
 use crate::shape::Dims;
@@ -105,20 +105,6 @@ impl AvgPool2dOptions {
     }
 }
 
-/// Runs `$body` with `$t` bound to the Rust type of a dtype that pooling computes in.
-macro_rules! pool_dtype {
-    ($dtype:expr, $name:literal, $t:ident => $body:expr) => {
-        pool_dtype!(@match $dtype, $name, $t => $body; F32 f32, F64 f64, F16 half::f16, BF16 half::bf16, I64 i64, I32 i32,
-            I16 i16, I8 i8, U8 u8)
-    };
-    (@match $dtype:expr, $name:literal, $t:ident => $body:expr; $($d:ident $ty:ty),*) => {
-        match $dtype {
-            $(DType::$d => { type $t = $ty; $body })*
-            d => bail!(NotImplemented, "\"{}\" not implemented for '{}'", $name, d.scalar_name()),
-        }
-    };
-}
-
 /// Max pooling: values and flat indices.
 #[derive(Clone, Copy, Debug)]
 struct MaxPool {
@@ -157,12 +143,12 @@ fn gpu_avg(a: &AvgSpec) -> gpu_pool::AvgSpec {
 }
 
 macro_rules! pool_kernels {
-    ($($op:ident $name:literal $loops:literal, |$s:ident, $ins:ident, $outs:ident, $t:ident| $cpu:expr, |$rec:ident| $gpu:expr;)*) => {$(
+    ($($op:ident $name:literal, |$s:ident, $ins:ident, $outs:ident, $t:ident| $cpu:expr, |$rec:ident| $gpu:expr;)*) => {$(
         impl Kernel for $op {
             fn name(&self) -> &'static str { $name }
             fn cpu(&self, $ins: &[CpuView], $outs: &[CpuView]) -> Result<()> {
                 let $s = self;
-                pool_dtype!($outs[0].dtype, $loops, $t => $cpu);
+                compute!($outs[0].dtype, $t => $cpu);
                 let _ = $s;
                 Ok(())
             }
@@ -179,18 +165,23 @@ macro_rules! pool_kernels {
     )*};
 }
 pool_kernels! {
-    MaxPool "max_pool2d" "max_pool2d", |s, ins, outs, T| {
+    MaxPool "max_pool2d", |s, ins, outs, T| {
         pool::max_pool2d::<T>(outs[0].typed_mut(), outs[1].typed_mut(), ins[0].typed(), s.spec)
     }, |rec| gpu_pool::max_pool2d(rec, &ins[0], &outs[0], &outs[1], &gpu_spec(&s.spec));
-    MaxPoolGrad "max_pool2d_backward" "max_pool2d", |s, ins, outs, T| {
+    MaxPoolGrad "max_pool2d_backward", |s, ins, outs, T| {
         pool::max_pool2d_grad::<T>(outs[0].typed_mut(), ins[0].typed(), ins[1].typed())
     }, |rec| gpu_pool::max_pool2d_grad(rec, &ins[0], &ins[1], &outs[0], &gpu_spec(&s.spec));
-    AvgPool "avg_pool2d" "avg_pool2d_out_frame", |s, ins, outs, T| {
+    AvgPool "avg_pool2d", |s, ins, outs, T| {
         pool::avg_pool2d::<T>(outs[0].typed_mut(), ins[0].typed(), s.spec, s.avg)
     }, |rec| gpu_pool::avg_pool2d(rec, &ins[0], &outs[0], &gpu_spec(&s.spec), &gpu_avg(&s.avg));
-    AvgPoolGrad "avg_pool2d_backward" "avg_pool2d_backward_out_frame", |s, ins, outs, T| {
+    AvgPoolGrad "avg_pool2d_backward", |s, ins, outs, T| {
         pool::avg_pool2d_grad::<T>(outs[0].typed_mut(), ins[0].typed(), s.op.spec, s.op.avg)
     }, |rec| gpu_pool::avg_pool2d_grad(rec, &ins[0], &outs[0], &gpu_spec(&s.op.spec), &gpu_avg(&s.op.avg));
+}
+
+fn computes(dtype: DType, known: bool, name: &str) -> Result<()> {
+    ensure!(known, NotImplemented, "\"{name}\" not implemented for '{}'", dtype.scalar_name());
+    Ok(())
 }
 
 fn pooled(x: &[usize], size: [usize; 2]) -> Dims {
@@ -202,6 +193,7 @@ impl Op for MaxPool {
         "MaxPool2DWithIndicesBackward0"
     }
     fn infer(&self, ins: &[Meta]) -> Result<SmallVec<[OutSpec; 2]>> {
+        computes(ins[0].dtype, ins[0].dtype != DType::Bool, "max_pool2d")?;
         let shape = pooled(&ins[0].shape, self.size);
         let mut outs = OutSpec::one(shape.clone(), ins[0].dtype);
         outs.push(OutSpec { shape, dtype: DType::I64 });
@@ -246,7 +238,9 @@ impl Op for AvgPool {
         "AvgPool2DBackward0"
     }
     fn infer(&self, ins: &[Meta]) -> Result<SmallVec<[OutSpec; 2]>> {
-        Ok(OutSpec::one(pooled(&ins[0].shape, self.size), ins[0].dtype))
+        let d = ins[0].dtype;
+        computes(d, d.is_float() || d == DType::I64, "avg_pool2d_out_frame")?;
+        Ok(OutSpec::one(pooled(&ins[0].shape, self.size), d))
     }
     fn saves(&self, _: u8) -> Saves {
         Saves::NONE

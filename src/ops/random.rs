@@ -67,6 +67,9 @@ impl Kernel for Philox {
         random(launch.rec, self.key, self.draw, &outs[0])?;
         Ok(true)
     }
+    fn every_dtype(&self) -> bool {
+        true
+    }
     fn checks_data(&self) -> bool {
         false
     }

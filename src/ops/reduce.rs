@@ -6,7 +6,7 @@
 use super::compose::composite;
 use super::pointwise::select as choose;
 use super::views::IntoSizes;
-use crate::dtype::{DType, dispatch};
+use crate::dtype::{DType, compute};
 use crate::error::{Result, bail, ensure};
 use crate::gpu::GpuView;
 use crate::shape::{Dims, dim_mask, expandable};
@@ -179,7 +179,7 @@ impl Kernel for Reduce {
         self.op_name()
     }
     fn cpu(&self, ins: &[CpuView], outs: &[CpuView]) -> Result<()> {
-        dispatch!(ins[0].dtype, T => self.run_cpu::<T>(&ins[0], outs));
+        compute!(ins[0].dtype, T => self.run_cpu::<T>(&ins[0], outs));
         Ok(())
     }
     fn gpu(&self, launch: &mut Launch, ins: &[GpuView], outs: &[GpuView]) -> Result<bool> {

@@ -4,7 +4,7 @@ use super::compose::replace;
 use super::reduce::Reduce;
 use crate::cpu::number::Number;
 use crate::cpu::scan::{ScanSpec, scan};
-use crate::dtype::{DType, dispatch};
+use crate::dtype::{DType, compute};
 use crate::error::Result;
 use crate::gpu::GpuView;
 use crate::shape::wrap_dim;
@@ -70,7 +70,7 @@ impl Kernel for Scan {
         if self.0.product { "cumprod" } else { "cumsum" }
     }
     fn cpu(&self, ins: &[CpuView], outs: &[CpuView]) -> Result<()> {
-        dispatch!(ins[0].dtype, T => self.run_cpu::<T>(&ins[0], &outs[0]));
+        compute!(ins[0].dtype, T => self.run_cpu::<T>(&ins[0], &outs[0]));
         Ok(())
     }
     fn gpu(&self, _: &mut Launch, _: &[GpuView], _: &[GpuView]) -> Result<bool> {

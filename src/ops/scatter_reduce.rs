@@ -6,7 +6,7 @@ use crate::cpu::copy::{copy_strided, fill};
 use crate::cpu::index::{self as k, BadIndex};
 use crate::cpu::number::Number;
 use crate::cpu::view::{View, ViewMut};
-use crate::dtype::dispatch;
+use crate::dtype::compute;
 use crate::error::{Error, Result, bail, ensure};
 use crate::gpu::GpuView;
 use crate::shape::{Dims, wrap_dim};
@@ -116,7 +116,7 @@ impl Kernel for Scatter {
         "scatter_reduce"
     }
     fn cpu(&self, ins: &[CpuView], outs: &[CpuView]) -> Result<()> {
-        dispatch!(ins[0].dtype, T => self.run::<T>(ins, &outs[0])).map_err(|b| {
+        compute!(ins[0].dtype, T => self.run::<T>(ins, &outs[0])).map_err(|b| {
             Error::Runtime(format!(
                 "index {} is out of bounds for dimension {} with size {}",
                 b.value, self.dim, b.size

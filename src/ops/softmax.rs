@@ -4,7 +4,7 @@ use super::on_gpu::{Temp, dense};
 use super::scan::DTypeOptions;
 use crate::cpu::softmax as k;
 use crate::cpu::view::{View, ViewMut};
-use crate::dtype::DType;
+use crate::dtype::{DType, compute_float};
 use crate::error::{Result, bail, ensure};
 use crate::gpu::{self, GpuView};
 use crate::shape::wrap_dim;
@@ -26,30 +26,6 @@ struct Softmax {
 #[derive(Clone, Copy, Debug)]
 struct SoftmaxGrad(Softmax);
 
-/// Runs the body with the Rust type of a float dtype; every other dtype was refused before.
-macro_rules! floats {
-    ($dtype:expr, $t:ident => $body:expr) => {
-        match $dtype {
-            DType::F16 => {
-                type $t = half::f16;
-                $body
-            }
-            DType::BF16 => {
-                type $t = half::bf16;
-                $body
-            }
-            DType::F64 => {
-                type $t = f64;
-                $body
-            }
-            _ => {
-                type $t = f32;
-                $body
-            }
-        }
-    };
-}
-
 /// A 0-dim view as one of one element.
 fn lift<'a>(v: &CpuView<'a>) -> CpuView<'a> {
     if v.shape.is_empty() { CpuView { shape: &[1], strides: &[1], ..*v } } else { *v }
@@ -64,7 +40,7 @@ impl Kernel for Softmax {
         if x.shape.contains(&0) {
             return Ok(());
         }
-        floats!(x.dtype, T => {
+        compute_float!(x.dtype, "softmax_lastdim_kernel_impl", T => {
             let (out, x): (ViewMut<T>, View<T>) = (out.typed_mut(), x.typed());
             k::softmax(out, x, self.dim, self.log);
         });
@@ -130,7 +106,7 @@ impl Kernel for SoftmaxGrad {
         if y.shape.contains(&0) {
             return Ok(());
         }
-        floats!(y.dtype, T => {
+        compute_float!(y.dtype, "softmax_backward_lastdim_kernel_impl", T => {
             let out: ViewMut<T> = out.typed_mut();
             k::softmax_grad(out, g.typed::<T>(), y.typed::<T>(), self.0.dim, self.0.log);
         });

@@ -141,6 +141,25 @@ impl<'a> CpuView<'a> {
     }
 }
 
+impl<'a> CpuView<'a> {
+    /// To read elements as bits of their width, which are only moved.
+    ///
+    /// # Panics
+    /// If the dtype has another width.
+    pub fn bits<T: Copy>(&self) -> View<'a, T> {
+        assert_eq!(self.dtype.size(), size_of::<T>());
+        // SAFETY: as in `typed`; unsigned integers take any bits.
+        unsafe { View::new(self.ptr.cast::<T>(), self.shape, self.strides) }
+    }
+
+    /// [`CpuView::bits`] to write.
+    pub fn bits_mut<T: Copy>(&self) -> ViewMut<'a, T> {
+        assert_eq!(self.dtype.size(), size_of::<T>());
+        // SAFETY: as in `typed_mut`; the bits written are those of elements of the same dtype.
+        unsafe { ViewMut::new(self.ptr.cast::<T>(), self.shape, self.strides) }
+    }
+}
+
 /// What a GPU kernel is launched with.
 pub struct Launch<'a> {
     /// The device's recorder.

@@ -37,7 +37,7 @@ pub(super) fn changes(cmd: &KernelCmd, wide: fn(DType) -> DType) -> bool {
 /// A row-major operand of the same shape in another dtype, in memory of its own that lives as long as the storage.
 fn twin(a: &Arg, device: Device, wide: fn(DType) -> DType, keep: &mut SmallVec<[Storage; 4]>) -> Arg {
     let dtype = wide(a.dtype);
-    let layout = Layout::contiguous(&a.layout.shape);
+    let layout = Layout::contiguous(a.layout.shape.clone());
     let storage = Storage::new(device, dtype, layout.numel());
     let arg = Arg { storage: storage.shared().clone(), dtype, layout };
     keep.push(storage);

@@ -280,6 +280,10 @@ impl Call {
         unsigned(name, self.int(name)?)
     }
 
+    pub fn size_or(&self, name: &str, default: usize) -> Get<usize> {
+        if self.get(name).is_some() { self.size(name) } else { Ok(default) }
+    }
+
     pub fn flag(&self, name: &str, default: bool) -> Get<bool> {
         match self.get(name) {
             None => Ok(default),

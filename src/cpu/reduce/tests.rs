@@ -1,7 +1,6 @@
 //! Reductions against plain loops in f64, and PyTorch's rules for NaN, ties, empties and accumulation.
 
 use super::*;
-use half::f16;
 
 fn noise(n: usize, seed: u64) -> Vec<f64> {
     let mut x = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
@@ -109,13 +108,13 @@ fn sums_and_moments_over_every_set_of_dims() {
     for (shape, st, n) in layouts() {
         let wide = noise(n, 3);
         let x: Vec<f32> = wide.iter().map(|&v| v as f32).collect();
-        let whole: Vec<i32> = wide.iter().map(|&v| (v * 100.0) as i32).collect();
+        let whole: Vec<i64> = wide.iter().map(|&v| (v * 100.0) as i64).collect();
         for mask in masks(shape.len()) {
             let sums = run::<f32, f32>(&x, &shape, &st, &mask, |o, x| sum(o, x, &mask));
             let means = run::<f32, f32>(&x, &shape, &st, &mask, |o, x| mean(o, x, &mask));
             let vars = run::<f32, f32>(&x, &shape, &st, &mask, |o, x| var_mean(o, None, x, &mask, 1.0, false));
             let norms = run::<f32, f32>(&x, &shape, &st, &mask, |o, x| norm(o, x, &mask, 2.0));
-            let exact = run::<i32, i64>(&whole, &shape, &st, &mask, |o, x| sum(o, x, &mask));
+            let exact = run::<i64, i64>(&whole, &shape, &st, &mask, |o, x| sum(o, x, &mask));
             for (o, g) in groups(&x, &shape, &st, &mask).into_iter().enumerate() {
                 let g: Vec<f64> = g.into_iter().map(f64::from).collect();
                 let (len, total) = (g.len(), g.iter().sum::<f64>());
@@ -218,9 +217,6 @@ fn long_sums_stay_accurate() {
     assert!((f64::from(s) - 2_000_000.03).abs() < 2.0, "{s}");
     let s = run::<f32, f32>(&x, &[n / 4, 4], &[4, 1], &[true, false], |o, v| sum(o, v, &[true, false]));
     assert!(s.iter().all(|&s| (f64::from(s) - 500_000.007).abs() < 0.5), "{s:?}");
-    let ones = vec![f16::ONE; 100_000];
-    assert_eq!(run::<f16, f32>(&ones, &[100_000], &[1], &[true], |o, v| sum(o, v, &[true])), [100_000.0]);
-    assert_eq!(run::<f16, f16>(&ones, &[100_000], &[1], &[true], |o, v| sum(o, v, &[true])), [f16::INFINITY]);
     let far = [1e8f32 - 8.0, 1e8 + 8.0];
     assert_eq!(run::<f32, f32>(&far, &[2], &[1], &[true], |o, v| var_mean(o, None, v, &[true], 0.0, false)), [64.0]);
     let bools = vec![true; 300];
