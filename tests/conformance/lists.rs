@@ -113,30 +113,6 @@ pub const KNOWN: &[Known] = &[
         reason: "nextafter has no gradient here yet; PyTorch gives one to its first operand",
     },
     Known {
-        op: "meshgrid",
-        id: Some("meshgrid.bool.42ba1d61"),
-        device: None,
-        reason: "only indexing=\"ij\" is there yet",
-    },
-    Known {
-        op: "meshgrid",
-        id: Some("meshgrid.f32.bca77b0d"),
-        device: None,
-        reason: "only indexing=\"ij\" is there yet",
-    },
-    Known {
-        op: "meshgrid",
-        id: Some("meshgrid.f64.6f6238fa"),
-        device: None,
-        reason: "only indexing=\"ij\" is there yet",
-    },
-    Known {
-        op: "meshgrid",
-        id: Some("meshgrid.i64.83fb3726"),
-        device: None,
-        reason: "only indexing=\"ij\" is there yet",
-    },
-    Known {
         op: "amax",
         id: Some("amax.f32.15d075e1"),
         device: None,
@@ -201,24 +177,6 @@ pub const KNOWN: &[Known] = &[
         id: Some("nn.functional.mish.f32.183d95e6"),
         device: Some("gpu"),
         reason: "the GPU flushes subnormal results to zero",
-    },
-    Known {
-        op: "nn.functional.conv2d",
-        id: Some("nn.functional.conv2d.bf16.2bf2b97f"),
-        device: Some("gpu"),
-        reason: "bfloat16 convolution on the GPU has no kernel on either device",
-    },
-    Known {
-        op: "nn.functional.conv2d",
-        id: Some("nn.functional.conv2d.bf16.d9bbc953"),
-        device: Some("gpu"),
-        reason: "bfloat16 convolution on the GPU has no kernel on either device",
-    },
-    Known {
-        op: "nn.functional.conv2d",
-        id: Some("nn.functional.conv2d.f16.15b0cf21"),
-        device: Some("gpu"),
-        reason: "bfloat16 convolution on the GPU has no kernel on either device",
     },
     Known {
         op: "argmax",
