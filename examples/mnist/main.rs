@@ -216,7 +216,8 @@ fn finish(
         })
         .collect();
 
-    let write = |name: &str, draw: &dyn Fn(&Path) -> Result<(), Box<dyn std::error::Error>>| {
+    type Drawn = Result<(), Box<dyn std::error::Error>>;
+    let write = |name: &str, draw: &dyn Fn(&Path) -> Drawn| {
         let (path, unfinished) = (out.join(name), out.join(format!(".unfinished-{name}")));
         let done = draw(&unfinished).map_err(line).and_then(|()| std::fs::rename(&unfinished, &path).map_err(line));
         match done {

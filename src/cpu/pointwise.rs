@@ -212,7 +212,7 @@ impl Plan {
         };
         for (r, (&(ptr, _), strides)) in loads.iter().zip(strides).enumerate() {
             let copied_over_another = p.stores.iter().zip(stores).any(|(&s, _)| s as usize == r)
-                && stores.iter().any(|s| s.0 as *const u8 == ptr);
+                && stores.iter().any(|s| std::ptr::eq(s.0, ptr));
             if is_contiguous(&plan.sizes, &strides) && !copied_over_another {
                 places[r] = Place::Memory(ptr as *mut u8);
             } else if is_transposed(&plan.sizes, &strides, plan.item[r]) {
@@ -234,7 +234,7 @@ impl Plan {
             let direct = p.stores.iter().position(|&s| s as usize == r).filter(|&k| {
                 let ptr = stores[k].0;
                 is_contiguous(&plan.sizes, &store_strides[k])
-                    && !(0..nl).any(|l| loads[l].0 == ptr as *const u8 && computed[l] > i)
+                    && !(0..nl).any(|l| std::ptr::eq(loads[l].0, ptr) && computed[l] > i)
             });
             places[r] = match direct {
                 Some(k) => Place::Memory(stores[k].0),
@@ -279,7 +279,7 @@ impl Plan {
     /// Chooses the block's length and turns slot numbers into offsets.
     fn set_block(&mut self, slots: &Slots, mut places: SmallVec<[Place; 16]>) {
         let bytes: usize = slots.sizes.iter().sum();
-        let mut block = if bytes == 0 { BARE_BLOCK } else { (SCRATCH / bytes).clamp(MIN_BLOCK, MAX_BLOCK) & !63 };
+        let mut block = SCRATCH.checked_div(bytes).map_or(BARE_BLOCK, |n| n.clamp(MIN_BLOCK, MAX_BLOCK) & !63);
         block = block.min(self.numel.next_multiple_of(64));
         let periods: SmallVec<[usize; 4]> = self.gathers.iter().map(|g| period(&self.sizes, &g.strides)).collect();
         if let Some(&longest) = periods.iter().filter(|&&n| n <= MAX_BLOCK).max() {

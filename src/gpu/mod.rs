@@ -24,7 +24,7 @@ pub(crate) mod testing;
 mod tests;
 mod view;
 
-pub use adapter::{AdapterInfo, Backend, DeviceType, Features, Gpu, adapters, gpu, init_async};
+pub use adapter::{Gpu, adapters, gpu, init_async};
 pub use buffer::Buffer;
 pub use pipeline::{Access, KernelId, KernelSource};
 pub use readback::Status;

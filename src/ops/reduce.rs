@@ -226,7 +226,7 @@ impl Op for Reduce {
                 }
                 bail!(Runtime, "{message} Specify the reduction dim with the 'dim' argument.");
             }
-            for (d, _) in x.shape.iter().enumerate().filter(|(d, n)| self.mask[*d] && **n == 0) {
+            if let Some((d, _)) = x.shape.iter().enumerate().find(|(d, n)| self.mask[*d] && **n == 0) {
                 bail!(Index, "{name}(): Expected reduction dim {d} to have non-zero size.");
             }
             ensure!(!arg || x.dtype != DType::Bool, NotImplemented, "\"{name}_cpu\" not implemented for 'Bool'");
@@ -352,7 +352,7 @@ fn nansum(t: &Tensor, dims: &[isize], options: ReduceOptions) -> Result<Tensor> 
         sums(&t.checked().masked_fill(&nan, 0)?, Kind::Sum, dims, options)
     };
     let vjp = move |cx: &Ctx| {
-        let g = op.restore(cx.g())?.checked().expand(&cx.input_shape(0))?;
+        let g = op.restore(cx.g())?.checked().expand(cx.input_shape(0))?;
         Ok(one_grad(g.checked().mul(&cx.input(0)?.checked().isnan()?.checked().logical_not()?)?))
     };
     composite("NansumBackward0", &[t], Saves { inputs: 1, outputs: 0 }, forward, vjp)

@@ -70,13 +70,13 @@ fn place(cx: &Ctx, g: &Tensor, part: impl FnOnce(&Tensor) -> Result<Tensor>) -> 
 }
 
 views! {
-    View { sizes: Vec<isize> } "ViewBackward0", |v, l| l.view(&v.sizes), |_v, g, cx| g.checked().reshape(&cx.input_shape(0));
+    View { sizes: Vec<isize> } "ViewBackward0", |v, l| l.view(&v.sizes), |_v, g, cx| g.checked().reshape(cx.input_shape(0));
     UnsafeView { shape: Vec<usize> } "UnsafeViewBackward0",
         |v, l| l.view(&v.shape.iter().map(|&s| s as isize).collect::<Vec<_>>()),
-        |_v, g, cx| g.checked().reshape(&cx.input_shape(0));
+        |_v, g, cx| g.checked().reshape(cx.input_shape(0));
     Alias {} "AliasBackward0", |_v, l| Ok(l.clone()), |_v, g, _cx| Ok(g.clone());
     Expand { sizes: Vec<isize> } "ExpandBackward0", |v, l| l.expand(&v.sizes),
-        |_v, g, cx| g.checked().sum_to_size(&cx.input_shape(0));
+        |_v, g, cx| g.checked().sum_to_size(cx.input_shape(0));
     Permute { dims: Vec<isize> } "PermuteBackward0", |v, l| l.permute(&v.dims), |v, g, cx| {
         let n = cx.input_shape(0).len();
         let mut back = vec![0; n];
@@ -93,11 +93,11 @@ views! {
     Slice { dim: isize, start: Option<isize>, end: Option<isize>, step: usize } "SliceBackward0",
         |v, l| l.slice(v.dim, v.start, v.end, v.step),
         |v, g, cx| place(cx, g, |x| x.checked().slice(v.dim, v.start, v.end, v.step));
-    Squeeze {} "SqueezeBackward0", |_v, l| l.squeeze(None), |_v, g, cx| g.checked().reshape(&cx.input_shape(0));
+    Squeeze {} "SqueezeBackward0", |_v, l| l.squeeze(None), |_v, g, cx| g.checked().reshape(cx.input_shape(0));
     SqueezeDims { dims: Vec<isize> } "SqueezeBackward1", |v, l| l.squeeze(Some(&v.dims)),
-        |_v, g, cx| g.checked().reshape(&cx.input_shape(0));
+        |_v, g, cx| g.checked().reshape(cx.input_shape(0));
     Unsqueeze { dim: isize } "UnsqueezeBackward0", |v, l| l.unsqueeze(v.dim),
-        |_v, g, cx| g.checked().reshape(&cx.input_shape(0));
+        |_v, g, cx| g.checked().reshape(cx.input_shape(0));
     Diagonal { offset: isize, a: isize, b: isize } "DiagonalBackward0", |v, l| l.diagonal(v.offset, v.a, v.b),
         |v, g, cx| place(cx, g, |x| x.checked().diagonal(v.offset, v.a, v.b));
 }
@@ -185,7 +185,7 @@ methods! {
 
     /// [`Tensor::expand`] to another tensor's sizes (`tensor.expand_as`).
     fn expand_as(&self, other: &Tensor) -> Tensor {
-        self.expand(&other.shape())
+        self.expand(other.shape())
     }
 
     /// [`Tensor::expand`] (`torch.broadcast_to`).
@@ -314,12 +314,12 @@ methods! {
 
     /// The same memory under another shape of equal size (`tensor.view_as`).
     fn view_as(&self, other: &Tensor) -> Tensor {
-        self.view(&other.shape())
+        self.view(other.shape())
     }
 
     /// [`Tensor::reshape`] to another tensor's sizes (`tensor.reshape_as`).
     fn reshape_as(&self, other: &Tensor) -> Tensor {
-        self.reshape(&other.shape())
+        self.reshape(other.shape())
     }
 
     /// Pieces of `size` along a dim, the last one maybe smaller (`torch.split`); views that may not be written to while

@@ -172,7 +172,7 @@ impl Optimizer for Adam {
             m.step += 1;
             let mut g = if o.maximize { -g } else { g };
             if o.weight_decay != 0.0 {
-                g = g + p * o.weight_decay;
+                g += p * o.weight_decay;
             }
             let (beta1, beta2) = o.betas;
             // torch.lerp: exact at its near end

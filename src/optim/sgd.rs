@@ -159,7 +159,7 @@ impl Optimizer for SGD {
         self.groups.step(|p, g, o, buffer| {
             let mut g = if o.maximize { -g } else { g };
             if o.weight_decay != 0.0 {
-                g = g + p * o.weight_decay;
+                g += p * o.weight_decay;
             }
             if o.momentum != 0.0 {
                 let buffer = match buffer {

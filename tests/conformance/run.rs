@@ -29,7 +29,9 @@ thread_local! {
 /// Keeps panics' texts for the report instead of printing them.
 pub fn keep_panics() {
     std::panic::set_hook(Box::new(|info| {
-        let text = info.payload_as_str().unwrap_or("a panic without a text");
+        let text = info.payload();
+        let text = text.downcast_ref::<&str>().copied().or(text.downcast_ref::<String>().map(String::as_str));
+        let text = text.unwrap_or("a panic without a text");
         let at = info.location().map_or(String::new(), |l| format!(" ({}:{})", l.file(), l.line()));
         PANIC.set(format!("{text}{at}"));
     }));

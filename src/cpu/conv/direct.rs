@@ -252,7 +252,7 @@ fn unit<L: Lanes>(job: &Job<L::E>, images: Span, g: usize, tiles: Span, rows: Sp
         return;
     }
     let cols = columns(target.cols, L::N, target.strides[3]);
-    let reach = job.offsets.len().min(TAP_BLOCK).max(1);
+    let reach = job.offsets.len().clamp(1, TAP_BLOCK);
     let near = NEAR / size_of::<L::E>();
     // rows of a block: an estimate that counts every tap's row once
     let row_block = (near / (reach * target.cols)).max(2) & !1;

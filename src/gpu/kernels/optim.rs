@@ -71,7 +71,7 @@ const SGD: &str = include_str!("../../../shaders/sgd.wgsl");
 const ADAM: &str = include_str!("../../../shaders/adam.wgsl");
 
 /// The parameters of a step cut into dispatches: neighbours of one kind that share no memory go together.
-fn pairs<'a, T>(all: &'a [T], alike: impl Fn(&T, &T) -> bool) -> Vec<&'a [T]> {
+fn pairs<T>(all: &[T], alike: impl Fn(&T, &T) -> bool) -> Vec<&[T]> {
     let mut out = Vec::new();
     let mut rest = all;
     while let [first, tail @ ..] = rest {
