@@ -3,7 +3,7 @@
 use super::on_gpu::{Steps, Temp};
 use super::reduce::{Kind, Reduce};
 use crate::cpu::number::Number;
-use crate::cpu::view::{View, ViewMut};
+use crate::cpu::view::View;
 use crate::dtype::DType;
 use crate::error::Result;
 use crate::gpu::{self, GpuView};
@@ -22,8 +22,8 @@ impl Reduce {
             Kind::Sum | Kind::Prod | Kind::Mean => self.fold::<T>(x, &outs[0]),
             Kind::Max => k::amax(outs[0].typed_mut(), x, mask),
             Kind::Min => k::amin(outs[0].typed_mut(), x, mask),
-            Kind::Any => k::any(truth(&outs[0]), x, mask),
-            Kind::All => k::all(truth(&outs[0]), x, mask),
+            Kind::Any => k::any(outs[0].typed_mut(), x, mask),
+            Kind::All => k::all(outs[0].typed_mut(), x, mask),
             Kind::CountNonzero => k::count_nonzero(outs[0].typed_mut(), x, mask),
             Kind::Norm(p) => k::norm(outs[0].typed_mut(), x, mask, p),
             Kind::Var { correction, std } => k::var_mean(outs[0].typed_mut(), None, x, mask, correction, std),
@@ -152,10 +152,6 @@ impl Reduce {
         if let Some(v) = temp.view(wide) {
             outs[0] = v;
         }
-        if matches!(fold, R::Any | R::All) {
-            // uint8 holds the same bytes
-            outs[0].dtype = DType::Bool;
-        }
         let (program, scalars) = match &before {
             Some((p, s)) => (Some(p), &s[..]),
             None => (None, &[][..]),
@@ -168,9 +164,4 @@ impl Reduce {
             Some((p, s)) => gpu::pointwise::run(launch.rec, launch.gpu, &p, result.shape, &[outs[0]], &s, &[result]),
         }
     }
-}
-
-/// A result that is true or false, also where it is kept as uint8.
-fn truth<'a>(out: &CpuView<'a>) -> ViewMut<'a, bool> {
-    CpuView { dtype: DType::Bool, ..*out }.typed_mut()
 }

@@ -125,8 +125,7 @@ fn sums_and_moments_over_every_set_of_dims() {
                 close(vars[o].into(), squares / (len as f64 - 1.0).max(0.0), 1e-6, 1);
                 close(norms[o].into(), g.iter().map(|v| v * v).sum::<f64>().sqrt(), 1e-6, 1);
             }
-            let want: Vec<i64> =
-                groups(&whole, &shape, &st, &mask).iter().map(|g| g.iter().sum()).collect();
+            let want: Vec<i64> = groups(&whole, &shape, &st, &mask).iter().map(|g| g.iter().sum()).collect();
             assert_eq!(exact, want);
         }
     }
