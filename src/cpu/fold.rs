@@ -356,7 +356,6 @@ fn fold_columns<T: Copy + Send + Sync, F: Fold<T>>(
     }
 }
 
-#[allow(dead_code, reason = "no op runs it yet")]
 /// Folds each of `rows` rows of `n` elements that do not exist yet: `fill(range of flat positions, block)` computes a block
 /// of at most [`BLOCK`] of them. The results are those of folding the same values from contiguous memory, to the bit.
 pub fn fold_computed<T: Copy + Default + Send + Sync, F: Fold<T>>(

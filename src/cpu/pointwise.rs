@@ -19,6 +19,7 @@ use gather::{TILE, gather_panel, transfer};
 use rayon::prelude::*;
 use smallvec::SmallVec;
 use std::cell::RefCell;
+use std::ops::Range;
 
 /// Elements from which on the work is split between threads.
 const PARALLEL: usize = 32 * 1024;
@@ -41,6 +42,8 @@ enum Place {
     Scratch(usize),
     /// In the scratch of a whole panel of rows, from its first element.
     Panel(usize),
+    /// In the memory that the caller of [`Values::fill`] gives.
+    Result,
     /// Not computed by anyone who reads it.
     Nowhere,
 }
@@ -103,7 +106,7 @@ pub unsafe fn run(
     if shape.contains(&0) || stores.is_empty() {
         return;
     }
-    let plan = Plan::new(p, shape, loads, scalars, stores);
+    let plan = Plan::new(p, shape, loads, scalars, stores, false);
     let units = plan.numel.div_ceil(plan.unit);
     if plan.numel < PARALLEL && plan.numel * p.instrs.len() < 4 * PARALLEL || units < 2 {
         // SAFETY: the caller's promise.
@@ -114,6 +117,71 @@ pub unsafe fn run(
         // SAFETY: the caller's promise; tasks have disjoint units.
         unsafe { plan.run(units * t / tasks, units * (t + 1) / tasks) }
     });
+}
+
+/// A program's one result, computed for any run of its elements in row-major order.
+pub struct Values(Plan);
+
+impl Values {
+    /// A program over `shape`, with operands as [`run`] takes them; its one store has to be the result of a step.
+    ///
+    /// # Safety
+    /// While this lives, every element that shape and strides reach is valid for reads and aligned for its dtype.
+    pub unsafe fn new(p: &Program, shape: &[usize], loads: &[(*const u8, &[usize])], scalars: &[Scalar]) -> Values {
+        // stands for memory that only `fill` knows
+        let nowhere = std::ptr::without_provenance_mut(64);
+        let strides = crate::shape::contiguous_strides(shape);
+        let mut plan = Plan::new(p, shape, loads, scalars, &[(nowhere, &strides)], true);
+        plan.places[p.stores[0] as usize] = Place::Result;
+        Values(plan)
+    }
+
+    /// Writes the elements of a range to `out`, packed.
+    ///
+    /// # Safety
+    /// The range lies within the shape, and `out` has room for it.
+    pub unsafe fn fill(&self, range: Range<usize>, out: *mut u8) {
+        let plan = &self.0;
+        with_scratch(plan.scratch, |scratch| {
+            // SAFETY: the run of elements is within the operands, the result and the scratch.
+            let place = |r: usize, at: usize| unsafe {
+                match plan.places[r] {
+                    Place::Memory(ptr) => ptr.add(at * plan.item[r]),
+                    Place::Scratch(offset) => scratch.add(offset),
+                    Place::Result => out.add((at - range.start) * plan.item[r]),
+                    Place::Panel(_) | Place::Nowhere => unreachable!("a result has no panels"),
+                }
+            };
+            let mut srcs = SmallVec::new();
+            // SAFETY: as in `run_in`.
+            unsafe {
+                for &(r, dtype, value) in &plan.fills {
+                    fill(dtype, value, place(r, 0), plan.block.min(range.len()));
+                }
+                for at in range.clone().step_by(plan.block) {
+                    plan.run_block(at, plan.block.min(range.end - at), true, &place, &mut srcs);
+                }
+            }
+        });
+    }
+}
+
+/// Calls `f` with so many bytes of this thread's memory, from the start of a cache line on.
+fn with_scratch(bytes: usize, f: impl FnOnce(*mut u8)) {
+    thread_local! {
+        static SCRATCH_MEMORY: RefCell<Vec<[u64; 8]>> = const { RefCell::new(Vec::new()) };
+    }
+    SCRATCH_MEMORY.with(|memory| {
+        let mut memory = memory.borrow_mut();
+        // one more, to start on a cache line
+        let lines = bytes.div_ceil(64) + 1;
+        if memory.len() < lines {
+            memory.resize(lines, [0; 8]);
+        }
+        let base = memory.as_mut_ptr() as *mut u8;
+        // SAFETY: within the memory just made, which has 64 bytes to spare.
+        f(unsafe { base.add(base.align_offset(64)) })
+    })
 }
 
 /// The dims by falling stride of the first store, so that its memory is written in order.
@@ -172,6 +240,7 @@ impl Plan {
         loads: &[(*const u8, &[usize])],
         scalars: &[Scalar],
         stores: &[(*mut u8, &[usize])],
+        on_demand: bool,
     ) -> Plan {
         let dims = order(shape, stores[0].1);
         let permuted = |v: &[usize]| -> Dims { dims.iter().map(|&d| v[d]).collect() };
@@ -215,7 +284,7 @@ impl Plan {
                 && stores.iter().any(|s| std::ptr::eq(s.0, ptr));
             if is_contiguous(&plan.sizes, &strides) && !copied_over_another {
                 places[r] = Place::Memory(ptr as *mut u8);
-            } else if is_transposed(&plan.sizes, &strides, plan.item[r]) {
+            } else if !on_demand && is_transposed(&plan.sizes, &strides, plan.item[r]) {
                 places[r] = Place::Panel(0);
                 plan.panels.push(Strided { ptr: ptr as *mut u8, strides, reg: r, once: false });
             } else {
@@ -318,22 +387,8 @@ impl Plan {
     /// # Safety
     /// As [`run`]; no other thread runs these units.
     unsafe fn run(&self, from: usize, to: usize) {
-        thread_local! {
-            static SCRATCH_MEMORY: RefCell<Vec<[u64; 8]>> = const { RefCell::new(Vec::new()) };
-        }
-        SCRATCH_MEMORY.with(|memory| {
-            let mut memory = memory.borrow_mut();
-            // one more, to start on a cache line
-            let lines = self.scratch.div_ceil(64) + 1;
-            if memory.len() < lines {
-                memory.resize(lines, [0; 8]);
-            }
-            let base = memory.as_mut_ptr() as *mut u8;
-            // SAFETY: within the memory just made, which has 64 bytes to spare.
-            let base = unsafe { base.add(base.align_offset(64)) };
-            // SAFETY: scratch is this thread's; the rest is the caller's promise.
-            unsafe { self.run_in(from, to, base) }
-        })
+        // SAFETY: scratch is this thread's; the rest is the caller's promise.
+        with_scratch(self.scratch, |scratch| unsafe { self.run_in(from, to, scratch) })
     }
 
     unsafe fn run_in(&self, from: usize, to: usize, scratch: *mut u8) {
@@ -343,7 +398,7 @@ impl Plan {
                 Place::Memory(ptr) => ptr.add(at * self.item[r]),
                 Place::Scratch(offset) => scratch.add(offset),
                 Place::Panel(offset) => scratch.add(offset + at % self.unit * self.item[r]),
-                Place::Nowhere => unreachable!("a register is computed before it is read"),
+                Place::Result | Place::Nowhere => unreachable!("a register is computed before it is read"),
             }
         };
         let mut srcs: SmallVec<[*const u8; 4]> = SmallVec::new();

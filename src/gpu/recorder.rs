@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 
 /// Dispatches to a submission. A fixed count: where work is cut depends on the recorded program alone.
-const SUBMIT_EVERY: u32 = 64;
+const SUBMIT_EVERY: u32 = 32;
 /// Uploaded bytes to a submission.
 const SUBMIT_BYTES: u64 = 64 << 20;
 /// Submissions that may be unfinished before recording waits for the oldest.

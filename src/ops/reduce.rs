@@ -10,7 +10,7 @@ use crate::dtype::{DType, compute};
 use crate::error::{Result, bail, ensure};
 use crate::gpu::GpuView;
 use crate::shape::{Dims, dim_mask, expandable};
-use crate::stream::{CpuView, Kernel, Launch};
+use crate::stream::{CpuView, Fed, Kernel, Launch};
 use crate::tensor::{
     Ctx, Grads, In, Meta, Op, OutSpec, Saves, Tensor, apply_one, grad_enabled, methods, one_grad, to_dtype,
 };
@@ -183,10 +183,13 @@ impl Kernel for Reduce {
         Ok(())
     }
     fn gpu(&self, launch: &mut Launch, ins: &[GpuView], outs: &[GpuView]) -> Result<bool> {
-        self.run_gpu(launch, &ins[0], outs)
+        self.run_gpu(launch, None, ins, outs)
     }
     fn checks_data(&self) -> bool {
         false
+    }
+    fn feed(&self, fed: &Fed) -> Option<Arc<dyn Kernel>> {
+        self.feed_with(fed).map(|k| Arc::new(k) as Arc<dyn Kernel>)
     }
 }
 

@@ -18,7 +18,7 @@ pub(crate) use checked::{methods, unwrap};
 pub use create::{IntoTensorData, TensorOptions};
 pub use elementwise::{Elementwise, In, OUTPUT, Rule, copy_into, elementwise, elementwise_, to_dtype};
 pub use flags::{GradModeGuard, enable_grad, is_grad_enabled, no_grad, no_grad_guard};
-pub use inplace::{check_inplace, copy_tracked, fill_tracked, finish_inplace, swap_data};
+pub use inplace::{check_inplace, copy_tracked, fill_tracked, finish_inplace, swap_data, update};
 pub use promote::{can_cast, result_type};
 pub use tape::{
     Backward, Ctx, Edge, Func, Grads, Hook, Node, OutMeta, Saved, SavedSet, grad_enabled, next_sequence, no_grads,
@@ -200,6 +200,18 @@ impl Tensor {
     /// True where this is the only handle of the tensor.
     pub(crate) fn is_sole_handle(&self) -> bool {
         Arc::strong_count(&self.0) == 1
+    }
+
+    /// True where nothing else sees its storage, all of which it covers: the only handle of a tensor, or of a view of one
+    /// that nobody holds.
+    pub(crate) fn owns_storage(&self) -> bool {
+        let held = match self.view_info() {
+            Some(v) if v.base.is_sole_handle() => 2,
+            Some(_) => return false,
+            None => 1,
+        };
+        let whole = |b: &Body| b.layout.numel() * b.dtype.size() == b.storage.nbytes && b.storage.handles() == held;
+        self.is_sole_handle() && self.with_body(whole)
     }
 
     /// True where its storage is one value without a buffer.

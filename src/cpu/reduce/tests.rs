@@ -228,7 +228,7 @@ fn computed_sums_equal_stored_ones_to_the_bit() {
         let x: Vec<f32> = noise(rows * n, 9).into_iter().map(|v| v as f32).collect();
         let stored = run::<f32, f32>(&x, &[rows, n], &[n, 1], &[false, true], |o, v| sum(o, v, &[false, true]));
         let mut out = vec![9f32; rows];
-        sum_computed(ViewMut::from_slice(&mut out, &[rows], &[1]), rows, n, |r, b: &mut [f32]| {
+        computed(Computed::Sum, ViewMut::from_slice(&mut out, &[rows], &[1]), rows, n, |r, b: &mut [f32]| {
             b.copy_from_slice(&x[r])
         });
         assert_eq!(out, stored);

@@ -6,7 +6,6 @@ pub mod index;
 #[allow(dead_code, reason = "no op runs its fused cross entropy yet")]
 pub mod loss;
 pub mod matmul;
-#[allow(dead_code, reason = "no optimizer runs it yet")]
 pub mod optim;
 pub mod pool;
 pub mod random;
