@@ -101,7 +101,8 @@ impl Program {
             k if k <= more => (inputs + k - 1) as Reg,
             k => (inputs + steps + k - 1) as Reg,
         };
-        let map = |i: &Instr, f: &dyn Fn(Reg) -> Reg| Instr { srcs: i.srcs.iter().map(|&s| f(s)).collect(), ..i.clone() };
+        let map =
+            |i: &Instr, f: &dyn Fn(Reg) -> Reg| Instr { srcs: i.srcs.iter().map(|&s| f(s)).collect(), ..i.clone() };
         Program {
             loads: self.loads.clone(),
             scalars: self.scalars.iter().chain(&next.scalars).copied().collect(),

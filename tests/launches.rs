@@ -126,7 +126,8 @@ fn an_optimizer_step_is_the_same_on_every_device() {
     for (which, make) in makers.into_iter().enumerate() {
         let run = |device: Device| -> Vec<Vec<f64>> {
             // one of them lies transposed, one is a part of another's storage
-            let start = |n: usize, k: usize| -> Vec<f32> { (0..n).map(|i| ((i * 7 + k) % 11) as f32 / 5.0 - 1.0).collect() };
+            let start =
+                |n: usize, k: usize| -> Vec<f32> { (0..n).map(|i| ((i * 7 + k) % 11) as f32 / 5.0 - 1.0).collect() };
             let tensor = |n: usize, shape: &[usize], k| Tensor::from_vec(start(n, k), shape, device).unwrap();
             let params: Vec<Tensor> = [
                 tensor(12, &[3, 4], 1),

@@ -1,11 +1,11 @@
 //! Steps of many parameters in few launches, where a GPU has kernels for them: plain float32 tensors that lie dense.
 
-use crate::{DType, Device};
 use crate::error::{Result, bail};
 use crate::gpu::GpuView;
 use crate::gpu::kernels::optim::{self as gpu, Adam, AdamParam, Sgd, SgdParam};
 use crate::stream::{CpuView, Kernel, Launch};
 use crate::tensor::{Tensor, unwrap, update};
+use crate::{DType, Device};
 use std::sync::Arc;
 
 /// Whether the kernels take a parameter with what belongs to it.

@@ -392,7 +392,8 @@ impl Flush {
         let at = self.groups.iter().position(|g| g.writes(&input.storage))?;
         // it runs after those that come between: they must not write what it reads
         let group = &self.groups[at];
-        let moves = self.groups.iter().take(before).skip(at + 1).all(|g| !group.loads.iter().any(|a| g.writes(&a.storage)));
+        let moves =
+            self.groups.iter().take(before).skip(at + 1).all(|g| !group.loads.iter().any(|a| g.writes(&a.storage)));
         Some((at, group.feed(c).filter(|_| moves)?))
     }
 

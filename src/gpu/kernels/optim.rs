@@ -95,7 +95,8 @@ fn parts_source(name: &str, text: &str, parts: usize, states: &[&str], tail: usi
     for k in 0..parts {
         let _ = writeln!(s, "fn part{k}(id: u32, t: u32) {{\n    let p = P.parts[{k}];");
         let _ = writeln!(s, "    for (var j = 0u; j < {}u; j++) {{", BLOCK / 64);
-        let _ = writeln!(s, "        let i = (id - p.first) * {BLOCK}u + j * 64u + t;\n        if i >= p.n {{ return; }}");
+        let _ =
+            writeln!(s, "        let i = (id - p.first) * {BLOCK}u + j * 64u + t;\n        if i >= p.n {{ return; }}");
         let mut given = format!("PARAM{k}[p.param + i], GRAD{k}[p.grad + i]");
         let mut kept = String::new();
         for (n, state) in states.iter().enumerate() {
@@ -106,7 +107,8 @@ fn parts_source(name: &str, text: &str, parts: usize, states: &[&str], tail: usi
         if states.is_empty() {
             given.push_str(", 0.0");
         }
-        let _ = writeln!(s, "        let s = update({given});\n        PARAM{k}[p.param + i] = s.param;\n{kept}    }}\n}}");
+        let _ =
+            writeln!(s, "        let s = update({given});\n        PARAM{k}[p.param + i] = s.param;\n{kept}    }}\n}}");
     }
     s.push_str(
         "@compute @workgroup_size(64)

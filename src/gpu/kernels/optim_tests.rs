@@ -81,9 +81,10 @@ fn many_parameters_are_few_dispatches() {
     let before = g.lock().counters().dispatches;
     sgd(&mut g.lock(), &how, &all).unwrap();
     // five with a state, one without; eight buffers are bound at least
-    let (limit, expected) = (g.lock().limits().max_storage_buffers_per_shader_stage as usize, |per: usize, limit: usize| {
-        5usize.div_ceil((limit / per).min(PARTS)) as u64
-    });
+    let (limit, expected) =
+        (g.lock().limits().max_storage_buffers_per_shader_stage as usize, |per: usize, limit: usize| {
+            5usize.div_ceil((limit / per).min(PARTS)) as u64
+        });
     assert_eq!(g.lock().counters().dispatches - before, 1 + expected(3, limit));
     for i in 0..sizes.len() {
         let at = |h: &[Host], j: usize| h[i].data[3 + j] as f64;
