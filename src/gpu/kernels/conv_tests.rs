@@ -143,6 +143,9 @@ fn every_configuration_is_valid() {
         }
     }
     crate::gpu::testing::check_wgsl(&conv_wave::wgsl());
+    for kernel in [[1, 2], [3, 3], [1, 5]] {
+        crate::gpu::testing::check_wgsl(&conv_wave::weight_wgsl(kernel));
+    }
     crate::gpu::testing::check_wgsl(&source("conv2d sum", &[SUM], 1, 2, 7));
 }
 
