@@ -13,7 +13,7 @@ pub mod softmax;
 #[cfg(test)]
 mod step_tests;
 #[cfg(test)]
-mod testing;
+pub(super) mod testing;
 
 use super::{Access, GpuView, KernelSource};
 use crate::DType;
