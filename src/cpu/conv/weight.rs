@@ -278,11 +278,14 @@ unsafe fn run_any<L: Lanes>(tile: &Tile<L::E>, wide: usize, taps: usize) {
         match (wide == L::N, taps) {
             (true, 9) if L::FULL => run_tile::<L, 9, 1>(tile),
             (true, 4) => run_tile::<L, 4, 1>(tile),
-            (true, _) => run_tile::<L, 1, 1>(tile),
+            // a rest of few channels beside tiles of two vectors takes their sizes
+            (true, 6) if L::FULL => run_tile::<L, 6, 1>(tile),
+            (true, 3) if L::FULL => run_tile::<L, 3, 1>(tile),
+            (true, 1) => run_tile::<L, 1, 1>(tile),
             (false, 6) if L::FULL => run_tile::<L, 6, 2>(tile),
             (false, 3) if L::FULL => run_tile::<L, 3, 2>(tile),
-            (false, _) if L::FULL => run_tile::<L, 1, 2>(tile),
-            (false, _) => unreachable!("tiles of two vectors are packed for the full set only"),
+            (false, 1) if L::FULL => run_tile::<L, 1, 2>(tile),
+            _ => unreachable!("tiles are packed and split into the sizes compiled"),
         }
     }
 }
