@@ -191,6 +191,9 @@ fn windows() -> Vec<Case> {
         one("max_pool2d with dilation", &[&[1, 1, 6, 5]], |x| {
             x[0].max_pool2d(MaxPool2dOptions::new(2).stride(2).dilation(2).ceil_mode(true))
         }),
+        one("adaptive_max_pool2d", &[&[2, 5, 4]], |x| x[0].adaptive_max_pool2d([3, 2])),
+        one("adaptive_avg_pool2d of unequal windows", &[&[1, 2, 5, 3]], |x| x[0].adaptive_avg_pool2d([3, 2])),
+        one("adaptive_avg_pool2d of equal windows", &[&[1, 2, 4, 6]], |x| x[0].adaptive_avg_pool2d(2)),
         one("avg_pool2d", &[&[1, 2, 4, 4]], |x| x[0].avg_pool2d(2)),
         one("avg_pool2d with padding", &[&[1, 5, 4]], |x| {
             x[0].avg_pool2d(AvgPool2dOptions::new(3).stride(2).padding(1).count_include_pad(false).ceil_mode(true))
