@@ -166,7 +166,7 @@ impl Layout {
                 ensure!(unknown.is_none(), Runtime, "only one dimension can be inferred");
                 unknown = Some(d);
             } else {
-                ensure!(s >= 0, Runtime, "invalid shape dimension {s}");
+                ensure!(s >= 0, Runtime, "invalid shape dimension {s} at index {d} of shape {sizes:?}");
                 known = known.saturating_mul(s as usize);
             }
         }
@@ -245,7 +245,12 @@ impl Layout {
         ensure!(self.ndim() > 0, Index, "select() cannot be applied to a 0-dim tensor.");
         let d = wrap_dim(dim, self.ndim())?;
         let n = self.shape[d] as isize;
-        ensure!((-n..n).contains(&index), Index, "index {index} is out of bounds for dimension {d} with size {n}");
+        ensure!(
+            (-n..n).contains(&index),
+            Index,
+            "select(): index {index} out of range for tensor of size {:?} at dimension {d}",
+            &self.shape[..]
+        );
         let i = if index < 0 { index + n } else { index } as usize;
         let mut out = self.clone();
         out.offset += i * self.strides[d];

@@ -64,7 +64,13 @@ fn line(e: impl std::fmt::Display) -> String {
 fn run(args: &Args) -> Result<(), String> {
     let (device, reason) = match &args.device {
         Some(name) => (name.parse::<Device>().map_err(line)?, "--device names it".to_string()),
-        None => Device::best_with_reason(),
+        None => {
+            // a wrong name in the environment is the user's mistake too: a line, not a panic
+            if let Ok(name) = std::env::var("WGTORCH_DEVICE") {
+                name.parse::<Device>().map_err(|e| format!("WGTORCH_DEVICE: {}", line(e)))?;
+            }
+            Device::best_with_reason()
+        }
     };
     device.open().map_err(line)?;
     let train = MNIST::new(&args.data, true).map_err(line)?.padding(2);

@@ -173,15 +173,10 @@ pub fn var_mean<T: Number>(
     }
     let put = put(out);
     let divisor = (n - correction).max(0.0);
-    fold(
-        x,
-        mask,
-        &|i| Deviation(means[i]),
-        &|i, a| {
-            let v = a / divisor;
-            put(i, T::from_f64(if std { v.sqrt() } else { v }));
-        },
-    );
+    fold(x, mask, &|i| Deviation(means[i]), &|i, a| {
+        let v = a / divisor;
+        put(i, T::from_f64(if std { v.sqrt() } else { v }));
+    });
 }
 
 /// `(sum |x|^p)^(1/p)` over the masked dims, with its limits at 0 (a count) and at the infinities; sums in f64.

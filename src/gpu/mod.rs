@@ -19,6 +19,10 @@ mod reduce_wgsl;
 #[cfg(test)]
 mod rows_tests;
 #[cfg(test)]
+mod shader_tests;
+#[cfg(test)]
+mod shading;
+#[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]
 mod tests;

@@ -1,6 +1,6 @@
 //! Views: the same storage under another layout, with the gradient of each.
 
-use crate::error::{Result, ensure};
+use crate::error::{Error, Result, ensure};
 use crate::layout::Layout;
 use crate::shape::{Shape, wrap_dim};
 use crate::tensor::{Creation, Ctx, Tensor, ViewOp, methods, view, view_with_creation};
@@ -171,7 +171,13 @@ methods! {
         let sizes = sizes.into_sizes();
         ensure!(!sizes.is_empty(), Runtime, "unflatten: sizes must be non-empty");
         let inner = Layout::contiguous(crate::shape::Dims::from_slice(&[shape[d]]));
-        let inner = inner.infer_size(&sizes)?;
+        let inner = inner.infer_size(&sizes).map_err(|e| match e {
+            Error::Runtime(m) if m.ends_with(&format!("is invalid for input of size {}", shape[d])) => Error::Runtime(format!(
+                "unflatten: Provided sizes {sizes:?} don't multiply up to the size of dim {d} ({}) in the input tensor",
+                shape[d]
+            )),
+            e => e,
+        })?;
         let mut all = shape[..d].to_vec();
         all.extend(&inner);
         all.extend(&shape[d + 1..]);

@@ -12,7 +12,7 @@ pub mod softmax;
 #[cfg(test)]
 mod step_tests;
 #[cfg(test)]
-mod testing;
+pub(super) mod testing;
 
 use super::{Access, GpuView, KernelSource};
 use crate::DType;
