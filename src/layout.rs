@@ -173,9 +173,8 @@ impl Layout {
         let mut shape: Dims = sizes.iter().map(|&s| s.max(0) as usize).collect();
         let fits = match unknown {
             None => known == numel,
-            Some(d) if known == 0 => {
-                ensure!(numel != 0, Runtime, "shape '{sizes:?}' is invalid for input of size {numel}");
-                let _ = d;
+            Some(_) if known == 0 => {
+                ensure!(numel == 0, Runtime, "shape '{sizes:?}' is invalid for input of size {numel}");
                 bail!(
                     Runtime,
                     "cannot reshape tensor of 0 elements into shape {sizes:?} because the unspecified dimension size -1 can be any value and is ambiguous"

@@ -138,6 +138,7 @@ pub fn wrap_dim(dim: isize, ndim: usize) -> Result<usize> {
 
 /// Several dims wrapped and sorted out: true at each dim named; a dim named twice is an error. No dims means all.
 pub fn dim_mask(dims: &[isize], ndim: usize) -> Result<SmallVec<[bool; 5]>> {
+    ensure!(ndim <= 64, Runtime, "only tensors with up to 64 dims are supported");
     let mut mask: SmallVec<[bool; 5]> = SmallVec::from_elem(dims.is_empty(), ndim);
     for &d in dims {
         let d = wrap_dim(d, ndim)?;

@@ -370,7 +370,7 @@ fn check_mask(mask: &Tensor, name: &str) -> Result<()> {
         mask.dtype() == DType::Bool,
         Runtime,
         "{name} only supports boolean masks, but got mask with dtype {}",
-        mask.dtype().name()
+        mask.dtype().scalar_name()
     );
     Ok(())
 }

@@ -120,7 +120,7 @@ fn plan(op: &Elementwise, srcs: &[Src]) -> Result<Plan> {
         Rule::Logical => DType::Bool,
         Rule::Sub => {
             let bools = srcs[..2].iter().filter(|s| common_dtype(std::slice::from_ref(s)) == DType::Bool).count();
-            ensure!(bools == 0, Runtime, "{}", sub_message(bools));
+            ensure!(bools == 0, NotImplemented, "{}", sub_message(bools));
             common
         }
         Rule::Bitwise | Rule::Int => {
@@ -133,11 +133,14 @@ fn plan(op: &Elementwise, srcs: &[Src]) -> Result<Plan> {
             common
         }
         Rule::Number => {
-            ensure!(common != DType::Bool, Runtime, "{}", bool_message(name));
+            ensure!(common != DType::Bool, NotImplemented, "{}", bool_message(name));
             common
         }
         Rule::FloatOnly => {
-            ensure!(common.is_float(), NotImplemented, "\"{name}_cpu\" not implemented for '{}'", common.scalar_name());
+            // a float parameter makes no float of an integer tensor
+            let of = srcs.iter().filter_map(|s| if let Src::Tensor(a) = s { Some(a.dtype) } else { None });
+            let of = of.reduce(|a, b| if a.is_float() { a } else { b }).unwrap_or(common);
+            ensure!(of.is_float(), NotImplemented, "\"{name}_cpu\" not implemented for '{}'", of.scalar_name());
             common
         }
     };
@@ -331,7 +334,8 @@ pub fn elementwise_(op: &'static Elementwise, ins: &[In]) -> Result<()> {
             *src = source(&In::T(&t.detach().copy_now()), &shape, plan.device)?;
         }
     }
-    let before = ((op.saves)(needs) & 1 != 0).then(|| target.detach().copy_now());
+    // with its history: derivatives of the derivative go through what was there before
+    let before = ((op.saves)(needs) & 1 != 0).then(|| cast(target, dtype, &CLONE, location));
     // the tape's edges are those of the operands as they were before the write
     // PyTorch records nothing for a logical op in place: the target keeps its history
     let recorded = needs != 0 && dtype.is_float() && op.rule != Rule::Logical;
