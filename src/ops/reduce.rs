@@ -358,9 +358,10 @@ fn nansum(t: &Tensor, dims: &[isize], options: ReduceOptions) -> Result<Tensor> 
     composite("NansumBackward0", &[t], Saves { inputs: 1, outputs: 0 }, forward, vjp)
 }
 
-/// Bool, but uint8 stays uint8.
-fn truth_dtype(d: DType) -> DType {
-    if d == DType::U8 { DType::U8 } else { DType::Bool }
+/// Whether any or all elements are not zero; uint8 tensors keep their dtype.
+fn truth(t: &Tensor, kind: Kind, dims: Option<&[isize]>, keepdim: bool) -> Result<Tensor> {
+    let found = reduce(t, kind, dims, keepdim, DType::Bool)?;
+    Ok(if t.dtype() == DType::U8 { to_dtype(&found, DType::U8) } else { found })
 }
 
 methods! {
@@ -411,19 +412,19 @@ methods! {
     }
 
     /// True where any element is not zero (`torch.any`); NaN counts as true.
-    fn any(&self) -> Tensor { reduce(self.0, Kind::Any, None, false, truth_dtype(self.dtype())) }
+    fn any(&self) -> Tensor { truth(self.0, Kind::Any, None, false) }
 
     /// [`Tensor::any`] over some dims.
     fn any_dim(&self, dims: impl IntoSizes, keepdim: bool) -> Tensor {
-        reduce(self.0, Kind::Any, Some(&dims.into_sizes()), keepdim, truth_dtype(self.dtype()))
+        truth(self.0, Kind::Any, Some(&dims.into_sizes()), keepdim)
     }
 
     /// True where no element is zero (`torch.all`).
-    fn all(&self) -> Tensor { reduce(self.0, Kind::All, None, false, truth_dtype(self.dtype())) }
+    fn all(&self) -> Tensor { truth(self.0, Kind::All, None, false) }
 
     /// [`Tensor::all`] over some dims.
     fn all_dim(&self, dims: impl IntoSizes, keepdim: bool) -> Tensor {
-        reduce(self.0, Kind::All, Some(&dims.into_sizes()), keepdim, truth_dtype(self.dtype()))
+        truth(self.0, Kind::All, Some(&dims.into_sizes()), keepdim)
     }
 
     /// How many elements are not zero (`torch.count_nonzero`).
