@@ -4,8 +4,8 @@
 mod common;
 
 use common::devices;
-use std::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 use wgtorch::prelude::*;
 use wgtorch::{
     Ellipsis, NewAxis, S, TensorIndex, autograd, cat, column_stack, dstack, eye, hstack, linspace, logspace, meshgrid,
