@@ -244,10 +244,8 @@ fn an_index_that_only_the_device_sees_is_told_at_the_next_wait() {
                 Ok(_) => d.synchronize().expect_err(name),
             };
             let text = e.to_string();
-            // PyTorch's words for index_select on a CPU name no value
-            assert!(text.contains('9') || *name == "index_select" && !d.is_gpu(), "{name} on {d}: {text}");
             if let Error::Deferred { op, location, .. } = &e {
-                assert!(d.is_gpu());
+                assert!(d.is_gpu() && text.contains('9'), "{name} on {d}: {text}");
                 assert!(op.contains(name) || *name == "nll_loss", "{name}: {op}");
                 assert!(location.file().ends_with("bad_input.rs"), "{name}: {location}");
                 assert_eq!(location.line(), *line, "{name}");

@@ -410,6 +410,12 @@ impl Case {
         g.into_iter().map(|g| g.expect("every input is used")).collect()
     }
 
+    /// Gradients of the loss, without history: fused gradient kernels run where nothing is recorded.
+    fn plain(&self, x: &[Tensor]) -> Vec<Option<Tensor>> {
+        let ins: Vec<&Tensor> = x.iter().collect();
+        grad(&[&self.loss(x)], &ins, &[None], ()).unwrap_or_else(|e| panic!("{}: {e}", self.name))
+    }
+
     /// The gradients of first order weighted and summed, and their gradients; None where the first are constants.
     fn second(&self, x: &[Tensor]) -> Option<Vec<Option<Tensor>>> {
         let total = weighted(&self.first(x), 3);
@@ -466,6 +472,7 @@ fn gradients_are_finite_differences() {
         let first = c.first(&x).into_iter().map(Some).collect::<Vec<_>>();
         let want = differences(&values, |v| c.loss(&numbers(v)).item::<f64>().unwrap());
         wrong.extend(compare(c.name, "first", &first, &want, 1e-7));
+        wrong.extend(compare(c.name, "unrecorded first", &c.plain(&x), &want, 1e-7));
 
         let want = differences(&values, |v| weighted(&c.first(&numbers(v)), 3).item::<f64>().unwrap());
         let second = c.second(&x);
@@ -496,6 +503,7 @@ fn gradients_on_gpus_are_those_of_the_cpu() {
             };
             let want = numbers(&list(c.first(&here)), &values);
             wrong.extend(compare(c.name, "first", &list(c.first(&there)), &want, 2e-4));
+            wrong.extend(compare(c.name, "unrecorded first", &c.plain(&there), &want, 2e-4));
             let (a, b) = (c.second(&there), c.second(&here));
             assert_eq!(a.is_some(), b.is_some(), "{}", c.name);
             if let (Some(a), Some(b)) = (a, b) {
@@ -507,8 +515,11 @@ fn gradients_on_gpus_are_those_of_the_cpu() {
 }
 
 /// Nodes that the table need not reach, with the reason.
-const ELSEWHERE: &[(&str, &str)] =
-    &[("ToCopyBackward0", "a conversion rounds, which finite differences see; in tests/promotion.rs and tests/nn.rs")];
+const ELSEWHERE: &[(&str, &str)] = &[
+    ("ToCopyBackward0", "a conversion rounds, which finite differences see; in tests/promotion.rs and tests/nn.rs"),
+    ("SoftmaxBackwardDataBackward0", "the fused gradient is never recorded: with a graph it is composed of other ops"),
+    ("LogSoftmaxBackwardDataBackward0", "as above"),
+];
 
 /// Every node that ops outside the elementwise table put on the tape is in the graph of some case, of either order.
 #[test]

@@ -5,6 +5,7 @@ mod common;
 
 use common::devices;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 use wgtorch::prelude::*;
 use wgtorch::{
     Ellipsis, NewAxis, S, TensorIndex, autograd, cat, column_stack, dstack, eye, hstack, linspace, logspace, meshgrid,
@@ -26,8 +27,20 @@ fn message<T>(r: Result<T, Error>) -> String {
     }
 }
 
+/// A fault on the GPU is told to whoever waits first: what provokes one takes its turn alone.
+static TURN: RwLock<()> = RwLock::new(());
+
+fn together() -> RwLockReadGuard<'static, ()> {
+    TURN.read().unwrap_or_else(|e| e.into_inner())
+}
+
+fn alone() -> RwLockWriteGuard<'static, ()> {
+    TURN.write().unwrap_or_else(|e| e.into_inner())
+}
+
 #[test]
 fn basic_indices_are_views() {
+    let _turn = together();
     for d in devices() {
         let x = grid(d);
         assert_eq!(list(&x.i(1)), (12..24).collect::<Vec<_>>());
@@ -64,6 +77,7 @@ fn basic_indices_are_views() {
 
 #[test]
 fn index_tensors_stand_where_pytorch_puts_them() {
+    let _turn = together();
     for d in devices() {
         let x = grid(d);
         assert_eq!(list(&x.i([1, 0, 1]).i((.., 0, 0))), [12, 0, 12]);
@@ -103,6 +117,7 @@ fn index_tensors_stand_where_pytorch_puts_them() {
 
 #[test]
 fn a_bad_index_on_the_gpu_comes_at_the_next_wait() {
+    let _turn = alone();
     if Device::gpu_count() == 0 {
         eprintln!("SKIPPED: no GPU adapter (Debian: install mesa-vulkan-drivers)");
         return;
@@ -121,6 +136,7 @@ fn a_bad_index_on_the_gpu_comes_at_the_next_wait() {
 
 #[test]
 fn assignment_writes_through_every_index() {
+    let _turn = together();
     for d in devices() {
         let x = zeros([3, 4], d);
         x.i_put_(1, 5);
@@ -164,6 +180,7 @@ fn assignment_writes_through_every_index() {
 
 #[test]
 fn assignment_has_a_history() {
+    let _turn = together();
     for d in devices() {
         let x = tensor!([1., 2., 3.], d).requires_grad_(true);
         let v = tensor!([10., 20.], d).requires_grad_(true);
@@ -191,6 +208,7 @@ fn assignment_has_a_history() {
 
 #[test]
 fn gathers_and_scatters() {
+    let _turn = together();
     for d in devices() {
         let x = tensor!([[1., 2., 3.], [4., 5., 6.]], d);
         let index = tensor!([[2, 0], [1, 1]], d);
@@ -252,6 +270,7 @@ fn gathers_and_scatters() {
 
 #[test]
 fn joins_and_reorderings() {
+    let _turn = together();
     for d in devices() {
         let (a, b) = (tensor!([[1, 2]], d), tensor!([[3, 4], [5, 6]], d));
         assert_eq!(list(&cat(&[&a, &b], 0)), [1, 2, 3, 4, 5, 6]);
@@ -301,6 +320,7 @@ fn joins_and_reorderings() {
 
 #[test]
 fn softmax_of_extremes() {
+    let _turn = together();
     for d in devices() {
         let x = tensor!([[1e4, 0.], [f32::NEG_INFINITY, 0.]], d);
         assert_eq!(x.softmax(1, ()).to_vec::<f32>().unwrap(), [1., 0., 0., 1.]);
@@ -322,6 +342,7 @@ fn softmax_of_extremes() {
 
 #[test]
 fn names_of_the_nodes() {
+    let _turn = together();
     let x = arange(6, F64).view([2, 3]).detach().requires_grad_(true);
     let at = tensor!([0, 1]);
     let square = tensor!([[0, 1], [1, 0]]);
@@ -409,6 +430,7 @@ const FUNCTIONS: &[F] = &[
 /// Gradients against central differences in f64, first and second order; the same bits when every op is flushed at once.
 #[test]
 fn gradients_match_finite_differences() {
+    let _turn = together();
     let data = [0.3, -1.2, 0.7, 1.9, -0.4, 2.2];
     for (name, f) in FUNCTIONS {
         for transposed in [false, true] {
@@ -467,6 +489,7 @@ fn gradients_match_finite_differences() {
 /// The same functions in f32 on a GPU: values and gradients of the CPU.
 #[test]
 fn the_gpu_agrees() {
+    let _turn = together();
     if Device::gpu_count() == 0 {
         eprintln!("SKIPPED: no GPU adapter (Debian: install mesa-vulkan-drivers)");
         return;
@@ -514,6 +537,7 @@ fn the_gpu_agrees() {
 
 #[test]
 fn components_by_hand() {
+    let _turn = together();
     let x = grid(Device::Cpu);
     let parts = vec![TensorIndex::Ellipsis, TensorIndex::Select(0)];
     assert_eq!(x.i(&parts[..]).shape(), [2, 3]);

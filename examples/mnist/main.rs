@@ -209,10 +209,15 @@ fn finish(
     let images = &test.digits().images;
     let side = images.shape[2];
     let size = images.shape[1] * side;
-    // the first hundred, the mistakes among the rest in place of the last rows
+    // the first ones as they come, and below them mistakes among the rest
     let truth = |i: usize| i64::from(test.digits().labels.data[i]);
     let mut shown: Vec<usize> = (0..predictions.len().min(80)).collect();
-    shown.extend((shown.len()..predictions.len()).filter(|&i| predictions[i] != truth(i)).take(20));
+    let first = shown.len();
+    shown.extend((first..predictions.len()).filter(|&i| predictions[i] != truth(i)).take(20));
+    let caption = match shown.len() - first {
+        0 => format!("first {first} test digits"),
+        more => format!("first {first} test digits, {more} more mistakes"),
+    };
     let digits: Vec<picture::Digit> = shown
         .into_iter()
         .map(|i| picture::Digit {
@@ -240,7 +245,7 @@ fn finish(
     if epochs > 0 {
         write("loss.png", &|p| picture::curves(p, &history.losses, &history.accuracies))?;
     }
-    write("digits.png", &|p| picture::digits(p, &digits, side))?;
+    write("digits.png", &|p| picture::digits(p, &digits, side, &caption))?;
     if epochs > 0 {
         let path = out.join("lenet.safetensors");
         io::save_safetensors(&path, &net.state_dict()).map_err(line)?;

@@ -136,7 +136,7 @@ pub struct Digit {
 }
 
 /// `digits.png`: a grid of test digits; a mistake has a red frame and red text.
-pub fn digits(path: &Path, digits: &[Digit], side: usize) -> Outcome {
+pub fn digits(path: &Path, digits: &[Digit], side: usize, caption: &str) -> Outcome {
     const COLUMNS: usize = 10;
     const ZOOM: i32 = 3;
     let picture = side as i32 * ZOOM;
@@ -145,8 +145,7 @@ pub fn digits(path: &Path, digits: &[Digit], side: usize) -> Outcome {
     let (w, h) = (COLUMNS as i32 * cell_w + 20, rows * cell_h + 70);
     let root = BitMapBackend::new(path, (w as u32, h as u32)).into_drawing_area();
     root.fill(&WHITE)?;
-    let wrong = digits.iter().filter(|d| d.truth != d.prediction).count();
-    text(&root, &format!("{} test digits, {wrong} wrong", digits.len()), (20, 16), 2, INK)?;
+    text(&root, caption, (20, 16), 2, INK)?;
     text(&root, "p: predicted  t: truth", (w - 20 - width("p: predicted  t: truth", 1), 20), 1, INK)?;
     for (i, d) in digits.iter().enumerate() {
         let (x0, y0) = (20 + (i % COLUMNS) as i32 * cell_w, 54 + (i / COLUMNS) as i32 * cell_h);
