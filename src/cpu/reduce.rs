@@ -173,15 +173,10 @@ pub fn var_mean<T: Number>(
     }
     let put = put(out);
     let divisor = (n - correction).max(0.0);
-    fold(
-        x,
-        mask,
-        &|i| Deviation(means[i]),
-        &|i, a| {
-            let v = a / divisor;
-            put(i, T::from_f64(if std { v.sqrt() } else { v }));
-        },
-    );
+    fold(x, mask, &|i| Deviation(means[i]), &|i, a| {
+        let v = a / divisor;
+        put(i, T::from_f64(if std { v.sqrt() } else { v }));
+    });
 }
 
 /// `(sum |x|^p)^(1/p)` over the masked dims, with its limits at 0 (a count) and at the infinities; sums in f64.
@@ -192,7 +187,8 @@ pub fn norm<T: Number>(out: ViewMut<T>, x: View<T>, mask: &[bool], p: f64) {
         move |i, a| put(i, T::from_f64(f(a)))
     };
     if p == 2.0 {
-        fold(x, mask, &|_| Squares::<T>::default(), &write(f64::sqrt));
+        // the sum of squares overflows where the dtype it is kept in would, as PyTorch's and a GPU's does
+        fold(x, mask, &|_| Squares::<T>::default(), &|i, a| put(i, T::from_f64(T::Acc::from_f64(a).to_f64().sqrt())));
     } else if p == 1.0 {
         fold(x, mask, &|_| Magnitudes::<T>::default(), &write(|a| a));
     } else if p == f64::INFINITY {

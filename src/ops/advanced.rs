@@ -123,8 +123,7 @@ impl Kernel for Index {
         let from = Ordered::new(x.shape, x.strides, &self.0.order(x.shape.len()));
         let order = self.0.result_order(out.shape.len(), ins[1].shape.len());
         let to = Ordered::new(out.shape, out.strides, &order);
-        moved!(x.dtype, T => k::index_get(to.write::<T>(out), from.read::<T>(x), &indices))
-            .map_err(|b| self.0.error(b))
+        moved!(x.dtype, T => k::index_get(to.write::<T>(out), from.read::<T>(x), &indices)).map_err(|b| self.0.error(b))
     }
     fn gpu(&self, launch: &mut Launch, ins: &[GpuView], outs: &[GpuView]) -> Result<bool> {
         let (x, out) = (&ins[0], &outs[0]);

@@ -342,7 +342,6 @@ pub fn try_meshgrid(tensors: &(impl TensorList + ?Sized), indexing: &str) -> Res
         })
         .collect::<Result<Vec<_>>>()?;
     if swap {
-        grids = grids.iter().map(|g| g.checked().transpose(0, 1)).collect::<Result<_>>()?;
         grids.swap(0, 1);
     }
     Ok(grids)

@@ -137,7 +137,10 @@ fn plan(op: &Elementwise, srcs: &[Src]) -> Result<Plan> {
             common
         }
         Rule::FloatOnly => {
-            ensure!(common.is_float(), NotImplemented, "\"{name}_cpu\" not implemented for '{}'", common.scalar_name());
+            // parameters that are numbers do not make an integer tensor a float one
+            let tensors = || srcs.iter().filter_map(|s| if let Src::Tensor(a) = s { Some(a.dtype) } else { None });
+            let own = tensors().find(|d| d.is_float()).or_else(|| tensors().next()).unwrap_or(common);
+            ensure!(own.is_float(), NotImplemented, "\"{name}_cpu\" not implemented for '{}'", own.scalar_name());
             common
         }
     };

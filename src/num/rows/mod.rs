@@ -14,6 +14,7 @@ pub use logic::*;
 pub use math::*;
 pub use special::*;
 
+use super::Float;
 use super::dual::DualFn;
 use crate::program::Row;
 use std::collections::HashMap;
@@ -37,6 +38,22 @@ static TABLE: LazyLock<Vec<Entry>> = LazyLock::new(|| {
 static ROWS: LazyLock<Vec<&'static Row>> = LazyLock::new(|| TABLE.iter().map(|e| e.0).collect());
 static BY_NAME: LazyLock<HashMap<&'static str, Entry>> =
     LazyLock::new(|| TABLE.iter().map(|&e| (e.0.name, e)).collect());
+
+/// Two factors of the sigmoid of `x`, each a normal number where what it is to be multiplied by may still bring the product
+/// back from below the smallest one: GPUs flush subnormal numbers to zero.
+#[inline(always)]
+fn sigmoid_parts<T: Float>(x: T) -> [T; 2] {
+    let h = (x.abs() * -0.5).exp();
+    let s = T::select(x.lt(T::lit(0.0)), h, T::lit(1.0));
+    [s / (h * h + 1.0), s]
+}
+
+/// `g` times the exponential of `x`, also where that is subnormal.
+#[inline(always)]
+fn times_exp<T: Float>(g: T, x: T) -> T {
+    let h = (x * 0.5).exp();
+    g * h * h
+}
 
 /// Every row.
 pub fn all_rows() -> &'static [&'static Row] {
