@@ -1,9 +1,9 @@
 // Convolution for software adapters, for stride and dilation 1 along a row: eight lanes take eight pixels of a row each, and
 // 16 output channels between them. A tap's inputs are the last tap's moved by one pixel, so that a row of taps loads
-// only the pixels it has to. A row's weights reach all lanes by broadcast. With the weights' strides turned round
+// its pixels once, by quads. A row's weights reach all lanes by broadcast. With the weights' strides turned round
 // it is the gradient for the input, too.
 //
-// Declared elsewhere: over the accumulators clear(), multiply(a: vec2, low: vec4, high: vec4), next_quad().
+// Declared elsewhere: row_quad(); over the accumulators clear(), multiply(a: vec2, low: vec4, high: vec4), next_quad().
 
 struct Params {
     // output channels of a group; octets of pixels, in all and in a row; octets divided among subgroups
@@ -45,7 +45,7 @@ struct Params {
 }
 
 @group(0) @binding(0) var<uniform> P: Params;
-@group(0) @binding(1) var<storage, read> X: array<f32>;
+@group(0) @binding(1) var<storage, read> X4: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read> W: array<f32>;
 @group(0) @binding(3) var<storage, read> BIAS: array<f32>;
 @group(0) @binding(4) var<storage, read_write> OUT: array<f32>;
@@ -79,26 +79,27 @@ fn main(
         for (var ky = 0u; ky < P.kernel_h; ky++) {
             let y = top * P.stride_h + ky * P.dilation_h - P.pad_h;
             let there = mine && y < P.height;
-            let at = plane + y * P.width;
+            let line_at = plane + y * P.width;
             // all places wrap below 0, and then are past the end
             var x = left - P.pad_w;
             var low = vec4<f32>();
             var high = vec4<f32>();
-            for (var j = 0u; j < 7u * P.one; j++) {
-                var v = 0.0;
-                if there && x < P.width { v = X[at + x]; }
-                low = vec4(low.yzw, high.x);
-                high = vec4(high.yzw, v);
-                x++;
+            for (var j = 0u; j < 2u * P.one; j++) {
+                low = high;
+                high = row_quad(line_at, x, P.width, there);
+                x += 4u;
             }
+            var more = vec4<f32>();
             var tap = P.weight + group * P.weight_group + c * P.weight_channel + ky * P.weight_y;
             for (var kx = 0u; kx < P.kernel_w; kx++) {
-                var v = 0.0;
-                if there && x < P.width { v = X[at + x]; }
-                low = vec4(low.yzw, high.x);
-                high = vec4(high.yzw, v);
-                x++;
+                if (kx & 3u) == 0u {
+                    more = row_quad(line_at, x, P.width, there);
+                    x += 4u;
+                }
                 multiply(vec2(weight(row, tap), weight(row + 1u, tap)), low, high);
+                low = vec4(low.yzw, high.x);
+                high = vec4(high.yzw, more.x);
+                more = vec4(more.yzw, 0.0);
                 tap += P.weight_x;
             }
         }

@@ -61,6 +61,20 @@ impl Device {
         }
     }
 
+    /// Finds and opens the GPUs where nothing may block: a browser awaits this before it names one.
+    pub async fn init_async() -> Result<()> {
+        gpu::init_async().await
+    }
+
+    /// Gives memory that tensors no longer use back to the system or the driver (`torch.cuda.empty_cache`).
+    pub fn empty_cache(self) -> Result<()> {
+        match self {
+            Device::Cpu => crate::cpu::memory::release_cached(),
+            Device::Gpu(n) => gpu::gpu(n)?.lock().drain(),
+        }
+        Ok(())
+    }
+
     /// The adapter's name, backend and driver, or what the CPU backend is.
     pub fn description(self) -> String {
         match self {

@@ -166,16 +166,15 @@ impl Layout {
                 ensure!(unknown.is_none(), Runtime, "only one dimension can be inferred");
                 unknown = Some(d);
             } else {
-                ensure!(s >= 0, Runtime, "invalid shape dimension {s}");
+                ensure!(s >= 0, Runtime, "invalid shape dimension {s} at index {d} of shape {sizes:?}");
                 known = known.saturating_mul(s as usize);
             }
         }
         let mut shape: Dims = sizes.iter().map(|&s| s.max(0) as usize).collect();
         let fits = match unknown {
             None => known == numel,
-            Some(d) if known == 0 => {
-                ensure!(numel != 0, Runtime, "shape '{sizes:?}' is invalid for input of size {numel}");
-                let _ = d;
+            Some(_) if known == 0 => {
+                ensure!(numel == 0, Runtime, "shape '{sizes:?}' is invalid for input of size {numel}");
                 bail!(
                     Runtime,
                     "cannot reshape tensor of 0 elements into shape {sizes:?} because the unspecified dimension size -1 can be any value and is ambiguous"
@@ -245,7 +244,12 @@ impl Layout {
         ensure!(self.ndim() > 0, Index, "select() cannot be applied to a 0-dim tensor.");
         let d = wrap_dim(dim, self.ndim())?;
         let n = self.shape[d] as isize;
-        ensure!((-n..n).contains(&index), Index, "index {index} is out of bounds for dimension {d} with size {n}");
+        ensure!(
+            (-n..n).contains(&index),
+            Index,
+            "select(): index {index} out of range for tensor of size {:?} at dimension {d}",
+            &self.shape[..]
+        );
         let i = if index < 0 { index + n } else { index } as usize;
         let mut out = self.clone();
         out.offset += i * self.strides[d];

@@ -16,25 +16,20 @@
 extern crate self as wgtorch;
 
 pub mod autograd;
-#[allow(dead_code, unused_imports, reason = "a layer offers more than today's ops take; its tests use all of it")]
 mod cpu;
 pub mod data;
 mod device;
 mod dtype;
 mod error;
-#[allow(dead_code, unused_imports, reason = "a layer offers more than today's ops take; its tests use all of it")]
 mod format;
-#[allow(dead_code, unused_imports, reason = "a layer offers more than today's ops take; its tests use all of it")]
 mod gpu;
 pub mod io;
 mod layout;
 pub mod nn;
-#[allow(dead_code, unused_imports, reason = "a layer offers more than today's ops take; its tests use all of it")]
 mod num;
 pub mod ops;
 pub mod optim;
 mod program;
-#[allow(dead_code, unused_imports, reason = "a layer offers more than today's ops take; its tests use all of it")]
 mod rng;
 mod scalar;
 mod shape;

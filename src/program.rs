@@ -89,6 +89,30 @@ impl Program {
         p
     }
 
+    /// This program's one result through another program of one load.
+    pub fn then(&self, next: &Program) -> Program {
+        debug_assert!(self.stores.len() == 1 && next.loads.len() == 1);
+        let inputs = self.loads.len() + self.scalars.len();
+        let (more, steps) = (next.scalars.len(), self.instrs.len());
+        // the second program's scalars come before the first's steps
+        let first = |r: Reg| if (r as usize) < inputs { r } else { r + more as Reg };
+        let second = |r: Reg| match r as usize {
+            0 => first(self.stores[0]),
+            k if k <= more => (inputs + k - 1) as Reg,
+            k => (inputs + steps + k - 1) as Reg,
+        };
+        let map =
+            |i: &Instr, f: &dyn Fn(Reg) -> Reg| Instr { srcs: i.srcs.iter().map(|&s| f(s)).collect(), ..i.clone() };
+        Program {
+            loads: self.loads.clone(),
+            scalars: self.scalars.iter().chain(&next.scalars).copied().collect(),
+            instrs: (self.instrs.iter().map(|i| map(i, &first)))
+                .chain(next.instrs.iter().map(|i| map(i, &second)))
+                .collect(),
+            stores: next.stores.iter().map(|&s| second(s)).collect(),
+        }
+    }
+
     /// The dtype of a register.
     pub fn dtype(&self, r: Reg) -> DType {
         let r = r as usize;
@@ -104,31 +128,40 @@ impl Program {
 
     /// A string equal for programs that compile to the same kernel.
     pub fn key(&self) -> String {
-        use std::fmt::Write;
         let mut k = String::with_capacity(16 * (self.instrs.len() + 2));
-        for d in &self.loads {
-            let _ = write!(k, "{},", *d as u8);
-        }
+        let list = |k: &mut String, numbers: &mut dyn Iterator<Item = usize>| {
+            for n in numbers {
+                push_number(k, n);
+                k.push(',');
+            }
+        };
+        list(&mut k, &mut self.loads.iter().map(|d| *d as usize));
         k.push('|');
-        for d in &self.scalars {
-            let _ = write!(k, "{},", *d as u8);
-        }
+        list(&mut k, &mut self.scalars.iter().map(|d| *d as usize));
         k.push('|');
         for i in &self.instrs {
             match i.action {
                 Action::Row(r) => k.push_str(r.name),
                 Action::Cast => k.push_str("cast"),
             }
-            let _ = write!(k, ":{}>{}", i.dtype as u8, i.out as u8);
-            for s in &i.srcs {
-                let _ = write!(k, ",{s}");
-            }
+            k.push(':');
+            push_number(&mut k, i.dtype as usize);
+            k.push('>');
+            push_number(&mut k, i.out as usize);
+            k.push(',');
+            list(&mut k, &mut i.srcs.iter().map(|s| *s as usize));
             k.push(';');
         }
         k.push('|');
-        for s in &self.stores {
-            let _ = write!(k, "{s},");
-        }
+        list(&mut k, &mut self.stores.iter().map(|s| *s as usize));
         k
     }
+}
+
+/// Decimal digits: keys are made at every launch, where formatting would show.
+fn push_number(k: &mut String, n: usize) {
+    if n >= 10 {
+        push_number(k, n / 10);
+    }
+    k.push((b'0' + (n % 10) as u8) as char);
 }

@@ -175,7 +175,7 @@ fn assignment_has_a_history() {
         assert_eq!(list(&v.grad().unwrap()), [20, 40]);
         // through a view of the base
         let b = &x * 1.0;
-        b.i(1..).i_put_([1], &v.i(..1));
+        b.i(1..).i_put_([1], v.i(..1));
         assert_eq!(b.grad_fn().unwrap().name(), "CopySlices");
         x.set_grad(None);
         v.set_grad(None);
@@ -331,7 +331,7 @@ fn names_of_the_nodes() {
         ("SelectBackward0", x.i(0)),
         ("SliceBackward0", x.i(1..)),
         ("GatherBackward0", x.gather(1, &square)),
-        ("ScatterBackward0", x.scatter(1, &square, &ones([2, 2], F64))),
+        ("ScatterBackward0", x.scatter(1, &square, ones([2, 2], F64))),
         ("ScatterBackward1", x.scatter(1, &square, 1)),
         ("ScatterAddBackward0", x.scatter_add(1, &square, &ones([2, 2], F64))),
         ("IndexSelectBackward0", x.index_select(0, &at)),

@@ -116,6 +116,107 @@ fn values_that_nobody_sees_are_not_computed() {
 }
 
 #[test]
+fn the_sum_of_a_chain_is_one_launch() {
+    let _alone = alone();
+    if !lazy() {
+        return;
+    }
+    for device in devices() {
+        let x = ramp(device).view([50, 100]);
+        let sum = || vec![((&x * 2.0 + 1.0).exp() - &x).sum()];
+        assert_eq!(launches(sum), (0, 1), "on {device}");
+        let rows = || vec![((&x + 3.0) * &x).mean_dim(1, ())];
+        assert_eq!(launches(rows), (0, 1), "on {device}");
+        let counted = || vec![x.gt(0.2).sum()];
+        assert_eq!(launches(counted), (0, 1), "on {device}");
+        // what is still visible is stored as well
+        let kept = || {
+            let y = &x * 2.0 + 1.0;
+            vec![y.sum(), y]
+        };
+        assert_eq!(launches(kept), (1, 1), "on {device}");
+    }
+}
+
+#[test]
+fn a_matmul_with_bias_and_relu_is_one_launch() {
+    let _alone = alone();
+    if !lazy() {
+        return;
+    }
+    for device in devices() {
+        let (x, w, b) =
+            (ones([40, 50], device).add_(0.0), ones([60, 50], device).add_(0.0), ones([60], device).add_(1.0));
+        device.synchronize().unwrap();
+        let layer = || vec![x.linear(&w, &b).relu()];
+        assert_eq!(launches(layer), (0, 1), "on {device}");
+    }
+}
+
+/// Runs `f` lazily and eagerly.
+fn both_ways(f: impl Fn() -> Tensor) -> (Vec<f64>, Vec<f64>) {
+    let lazily = f().to_vec::<f64>().unwrap();
+    stream::set_eager(true);
+    let eagerly = f().to_vec::<f64>().unwrap();
+    stream::set_eager(!lazy());
+    (lazily, eagerly)
+}
+
+#[test]
+fn reductions_of_chains_are_those_of_stored_values() {
+    let _alone = alone();
+    type Case = fn(&Tensor, &Tensor) -> Tensor;
+    let cases: [(&str, Case); 14] = [
+        ("sum", |x, _| (x * 2.0 + 1.0).sum()),
+        ("rows", |x, row| (x * row).exp().sum_dim(1, ())),
+        ("columns", |x, row| (x - row).sum_dim(0, true)),
+        ("mean", |x, row| (x + row).mean_dim([0, 1], ())),
+        ("max", |x, row| (x * row).amax(1, false)),
+        ("min", |x, row| (x * row).amin(0, false)),
+        ("argmax", |x, row| (x * row).argmax_dim(1, false)),
+        ("norm", |x, row| (x * row + 1.0).norm(2)),
+        ("var", |x, row| (x * row + 1.0).var()),
+        ("transposed", |x, row| (x.t() * 3.0 + row.select(0, 0)).sum_dim(1, ())),
+        ("strided", |x, _| (x.slice(1, Some(1), Some(80), 3) * 3.0).sum_dim(-1, ())),
+        ("broadcast", |x, row| (row.unsqueeze(0) + x.select(1, 0).unsqueeze(1)).sum()),
+        ("true", |x, row| x.gt(row).sum()),
+        ("a value in between that is written to", |x, _| {
+            let y = x * 2.0;
+            let z = &y + 1.0;
+            y.add_(5.0);
+            z.sum() + y.sum()
+        }),
+    ];
+    for device in devices() {
+        let x = ramp(device).view([50, 100]);
+        let row = x.select(0, 7).copy();
+        for (name, f) in cases {
+            let (fused, eager) = both_ways(|| f(&x, &row));
+            for (a, b) in fused.iter().zip(&eager) {
+                assert!((a - b).abs() <= 2e-6 * b.abs().max(1.0), "{name} on {device}: {a} fused, {b} eager");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_reduction_sees_its_operands_as_they_were() {
+    let _alone = alone();
+    for device in devices() {
+        let x = ramp(device);
+        let want: f64 = x.to_vec::<f64>().unwrap().iter().map(|x| x.exp()).sum();
+        let y = x.exp();
+        let twice = x.view([50, 100]) * 2.0;
+        x.fill_(3.0);
+        let z = x.view([50, 100]) * &twice;
+        let sum = y.sum();
+        drop(y);
+        assert!((sum.item::<f64>().unwrap() - want).abs() < 1e-3 * want, "on {device}");
+        assert!((z.sum().item::<f64>().unwrap() - 3.0 * twice.sum().item::<f64>().unwrap()).abs() < 1e-2);
+    }
+}
+
+#[test]
 fn steps_between_which_another_shape_comes_are_still_merged() {
     let _alone = alone();
     if !lazy() {

@@ -64,7 +64,13 @@ fn line(e: impl std::fmt::Display) -> String {
 fn run(args: &Args) -> Result<(), String> {
     let (device, reason) = match &args.device {
         Some(name) => (name.parse::<Device>().map_err(line)?, "--device names it".to_string()),
-        None => Device::best_with_reason(),
+        None => {
+            // a wrong name in the environment is the user's mistake too: a line, not a panic
+            if let Ok(name) = std::env::var("WGTORCH_DEVICE") {
+                name.parse::<Device>().map_err(|e| format!("WGTORCH_DEVICE: {}", line(e)))?;
+            }
+            Device::best_with_reason()
+        }
     };
     device.open().map_err(line)?;
     let train = MNIST::new(&args.data, true).map_err(line)?.padding(2);
@@ -216,7 +222,8 @@ fn finish(
         })
         .collect();
 
-    let write = |name: &str, draw: &dyn Fn(&Path) -> Result<(), Box<dyn std::error::Error>>| {
+    type Drawn = Result<(), Box<dyn std::error::Error>>;
+    let write = |name: &str, draw: &dyn Fn(&Path) -> Drawn| {
         let (path, unfinished) = (out.join(name), out.join(format!(".unfinished-{name}")));
         let done = draw(&unfinished).map_err(line).and_then(|()| std::fs::rename(&unfinished, &path).map_err(line));
         match done {

@@ -20,6 +20,11 @@ fn m_isinf(x: f32) -> bool {
     return (bitcast<u32>(x) & 0x7fffffffu) == 0x7f800000u;
 }
 
+// y, or x where that is NaN: drivers make a min or max of a comparison with a limit, which drops NaN.
+fn m_keep_nan(y: f32, x: f32) -> f32 {
+    return select(y, x, m_isnan(x));
+}
+
 fn m_copysign(x: f32, s: f32) -> f32 {
     return bitcast<f32>((bitcast<u32>(x) & 0x7fffffffu) | (bitcast<u32>(s) & 0x80000000u));
 }
@@ -88,7 +93,7 @@ fn m_exp(x: f32) -> f32 {
     let p = 1.0f + (r + m_exp_tail(r));
     // in two steps, since 2^128 is no f32; infinity by name, since a compiler may join the 2 with another factor
     let y = p * bitcast<f32>(u32(i32(n) + 126i) << 23u) * 2.0f;
-    return select(y, m_inf(), x > 88.72284f);
+    return m_keep_nan(select(y, m_inf(), x > 88.72284f), x);
 }
 
 // e^x / 2 for x >= 0, which is finite for a while after e^x is not.
@@ -97,7 +102,7 @@ fn m_exp_half(x: f32) -> f32 {
     let n = round(c * 1.442695f);
     let r = (c - n * 0.693359375f) - n * -0.00021219444f;
     let p = 1.0f + (r + m_exp_tail(r));
-    return p * bitcast<f32>(u32(i32(n) + 62i) << 23u) * 18446744073709551616.0f;
+    return m_keep_nan(p * bitcast<f32>(u32(i32(n) + 62i) << 23u) * 18446744073709551616.0f, x);
 }
 
 fn m_exp2(x: f32) -> f32 {
@@ -107,7 +112,7 @@ fn m_exp2(x: f32) -> f32 {
     let f = c - n;
     let q = 0.0013398877f + f * 0.0001535338f;
     let p = 0.6931472f + f * (0.24022648f + f * (0.055503324f + f * (0.009618437f + f * q)));
-    return (1.0f + f * p) * bitcast<f32>(u32(i32(n) + 126i) << 23u) * 2.0f;
+    return m_keep_nan((1.0f + f * p) * bitcast<f32>(u32(i32(n) + 126i) << 23u) * 2.0f, x);
 }
 
 fn m_expm1(x: f32) -> f32 {
@@ -118,7 +123,7 @@ fn m_expm1(x: f32) -> f32 {
     let q = 0.04166636f + r * (0.008333389f + r * (0.001394073f + r * 0.00019846251f));
     let p = r + r * r * (0.5f + r * (0.16666666f + r * q));
     let half = bitcast<f32>(u32(i32(n) + 126i) << 23u);
-    return (half * p + (half - 0.5f)) * 2.0f;
+    return m_keep_nan((half * p + (half - 0.5f)) * 2.0f, x);
 }
 
 // log(1 + f) for f between sqrt(1/2) - 1 and sqrt(2) - 1.
@@ -170,19 +175,19 @@ fn m_log1p(x: f32) -> f32 {
 
 fn m_sigmoid(x: f32) -> f32 {
     let y = 1.0f / (1.0f + m_exp(-select(x, -88.0f, x < -88.0f)));
-    return select(y, 0.0f, x < -88.0f);
+    return m_keep_nan(select(y, 0.0f, x < -88.0f), x);
 }
 
 fn m_tanh(x: f32) -> f32 {
     let a = abs(x);
     let t = m_expm1(2.0f * select(a, 10.0f, a > 10.0f));
-    return m_copysign(t / (t + 2.0f), x);
+    return m_keep_nan(m_copysign(t / (t + 2.0f), x), x);
 }
 
 fn m_sinh(x: f32) -> f32 {
     let a = abs(x);
     let t = m_expm1(select(a, 20.0f, a > 20.0f));
-    return m_copysign(select(0.5f * (t + t / (t + 1.0f)), m_exp_half(a), a > 20.0f), x);
+    return m_keep_nan(m_copysign(select(0.5f * (t + t / (t + 1.0f)), m_exp_half(a), a > 20.0f), x), x);
 }
 
 fn m_cosh(x: f32) -> f32 {
@@ -360,7 +365,7 @@ fn m_erfc(x: f32) -> f32 {
     let h = bitcast<f32>(bitcast<u32>(a) & 0xfffff000u);
     let e = (a - h) * (a + h);
     let y = m_erfcx(a) * m_exp(-h * h) * (1.0f - e * (1.0f - e * (0.5f - e * (0.16666667f - e * 0.041666668f))));
-    return select(select(y, 2.0f - y, x < 0.0f), 1.0f - m_erf_near(x), m < 0.5f);
+    return m_keep_nan(select(select(y, 2.0f - y, x < 0.0f), 1.0f - m_erf_near(x), m < 0.5f), x);
 }
 
 // erf(x) for |x| <= 1.
@@ -374,7 +379,7 @@ fn m_erf(x: f32) -> f32 {
     let a = abs(x);
     let c = select(a, 10.0f, a > 10.0f);
     let far = m_copysign(1.0f - m_erfcx(c) * m_exp(-c * c), x);
-    return select(far, m_erf_near(x), a < 1.0f);
+    return m_keep_nan(select(far, m_erf_near(x), a < 1.0f), x);
 }
 
 // The distribution function of the standard normal.
@@ -385,7 +390,7 @@ fn m_phi(x: f32) -> f32 {
     let q = -0.023218466f + t * (0.15932885f + t * (-0.25584722f + t * (0.14403498f + t * -0.029158736f)));
     let p = t * (0.1396213f + t * (0.1398636f + t * (0.119820684f + t * (0.105554983f + t * q))));
     let h = p * m_exp(-0.5f * a * a);
-    return select(1.0f - h, h, x < 0.0f);
+    return m_keep_nan(select(1.0f - h, h, x < 0.0f), x);
 }
 
 fn m_erfinv(x: f32) -> f32 {

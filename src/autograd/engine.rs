@@ -310,7 +310,7 @@ fn accumulate_into(leaf: &Tensor, g: Tensor, create_graph: bool) -> Result<()> {
             let own = if create_graph {
                 g
             } else {
-                let shared = g.is_view() || !g.is_contiguous() || g.holds_constant() || !g.is_sole_handle();
+                let shared = !g.is_contiguous() || g.holds_constant() || !g.owns_storage();
                 if shared { to_dtype(&g.detach(), g.dtype()) } else { g.detach() }
             };
             leaf.set_grad(Some(own));

@@ -366,27 +366,5 @@ pub fn take<T: Moved>(out: ViewMut<T>, x: View<T>, index: View<i64>) -> Result<(
     Ok(())
 }
 
-/// `x.flatten()[index[..]] = combine(old, src[..])`, in order; negative indices count from the end; `src` has the shape of
-/// `index`.
-pub fn put_with<T: Moved>(
-    x: ViewMut<T>,
-    index: View<i64>,
-    src: View<T>,
-    combine: impl Fn(T, T) -> T,
-) -> Result<(), BadIndex> {
-    let size = x.numel();
-    check_indices(index, 0, size, true)?;
-    let mut walk = Walk::new(index.shape, [index.strides, src.strides], 0);
-    for _ in 0..index.numel() {
-        // SAFETY: indices are checked; the walk stays in the views.
-        unsafe {
-            let cell = x.ptr().add(unravel(position(index.at(walk.at[0]), size), x.shape, x.strides));
-            cell.write(combine(*cell, src.at(walk.at[1])));
-        }
-        walk.step();
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests;

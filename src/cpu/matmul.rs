@@ -15,10 +15,6 @@ const K_PIECE: usize = 4096;
 pub trait Gemm: Element {
     /// The type of `alpha` and `beta`.
     type Scale: Copy + Send + Sync;
-    /// `1`
-    const ONE: Self::Scale;
-    /// `0`
-    const ZERO: Self::Scale;
 
     /// One product of checked shape; see [`gemm`].
     #[doc(hidden)]
@@ -162,8 +158,6 @@ macro_rules! float_gemm {
     ($t:ident) => {
         impl Gemm for $t {
             type Scale = $t;
-            const ONE: $t = 1.0;
-            const ZERO: $t = 0.0;
 
             fn product(p: Product<$t>, alpha: $t, beta: $t, relu: bool, split: bool) {
                 let p = Product { bias: p.bias.filter(|_| beta != 0.0), ..p };
@@ -320,8 +314,6 @@ macro_rules! int_gemm {
     ($($t:ident)*) => {$(
         impl Gemm for $t {
             type Scale = $t;
-            const ONE: $t = 1;
-            const ZERO: $t = 0;
 
             fn product(p: Product<$t>, alpha: $t, beta: $t, relu: bool, split: bool) {
                 // rows of b are read once per row of a: a row-major copy where they are strided

@@ -6,7 +6,6 @@ pub mod fold;
 pub mod index;
 pub mod lanes;
 pub mod loss;
-pub mod mask;
 pub mod matmul;
 pub mod memory;
 pub mod number;

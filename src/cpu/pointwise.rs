@@ -19,6 +19,7 @@ use gather::{TILE, gather_panel, transfer};
 use rayon::prelude::*;
 use smallvec::SmallVec;
 use std::cell::RefCell;
+use std::ops::Range;
 
 /// Elements from which on the work is split between threads.
 const PARALLEL: usize = 32 * 1024;
@@ -41,6 +42,8 @@ enum Place {
     Scratch(usize),
     /// In the scratch of a whole panel of rows, from its first element.
     Panel(usize),
+    /// In the memory that the caller of [`Values::fill`] gives.
+    Result,
     /// Not computed by anyone who reads it.
     Nowhere,
 }
@@ -103,7 +106,7 @@ pub unsafe fn run(
     if shape.contains(&0) || stores.is_empty() {
         return;
     }
-    let plan = Plan::new(p, shape, loads, scalars, stores);
+    let plan = Plan::new(p, shape, loads, scalars, stores, false);
     let units = plan.numel.div_ceil(plan.unit);
     if plan.numel < PARALLEL && plan.numel * p.instrs.len() < 4 * PARALLEL || units < 2 {
         // SAFETY: the caller's promise.
@@ -114,6 +117,63 @@ pub unsafe fn run(
         // SAFETY: the caller's promise; tasks have disjoint units.
         unsafe { plan.run(units * t / tasks, units * (t + 1) / tasks) }
     });
+}
+
+/// A program's one result, computed for any run of its elements in row-major order.
+pub struct Values(Plan);
+
+impl Values {
+    /// A program over `shape`, with operands as [`run`] takes them; its one store has to be the result of a step.
+    ///
+    /// # Safety
+    /// While this lives, every element that shape and strides reach is valid for reads and aligned for its dtype.
+    pub unsafe fn new(p: &Program, shape: &[usize], loads: &[(*const u8, &[usize])], scalars: &[Scalar]) -> Values {
+        // stands for memory that only `fill` knows
+        let nowhere = std::ptr::without_provenance_mut(64);
+        let strides = crate::shape::contiguous_strides(shape);
+        let mut plan = Plan::new(p, shape, loads, scalars, &[(nowhere, &strides)], true);
+        plan.places[p.stores[0] as usize] = Place::Result;
+        Values(plan)
+    }
+
+    /// Writes the elements of a range to `out`, packed.
+    ///
+    /// # Safety
+    /// The range lies within the shape, and `out` has room for it.
+    pub unsafe fn fill(&self, range: Range<usize>, out: *mut u8) {
+        let plan = &self.0;
+        with_scratch(plan.scratch, |scratch| {
+            let item = plan.places.iter().position(|p| matches!(p, Place::Result)).map_or(0, |r| plan.item[r]);
+            let regs = plan.registers(scratch, out.wrapping_sub(range.start * item));
+            // SAFETY: as in `run_in`.
+            unsafe {
+                for &(r, dtype, value) in &plan.fills {
+                    fill(dtype, value, regs[r].0, plan.block.min(range.len()));
+                }
+                for at in range.clone().step_by(plan.block) {
+                    plan.run_block(at, plan.block.min(range.end - at), true, &regs);
+                }
+            }
+        });
+    }
+}
+
+/// Calls `f` with so many bytes of this thread's memory, from the start of a cache line on.
+fn with_scratch(bytes: usize, f: impl FnOnce(*mut u8)) {
+    thread_local! {
+        static SCRATCH_MEMORY: RefCell<Vec<[u64; 8]>> = const { RefCell::new(Vec::new()) };
+    }
+    SCRATCH_MEMORY.with(|memory| {
+        let mut memory = memory.borrow_mut();
+        // one more, to start on a cache line
+        let lines = bytes.div_ceil(64) + 1;
+        if memory.len() < lines {
+            memory.resize(lines, [0; 8]);
+        }
+        let base = memory.as_mut_ptr() as *mut u8;
+        // SAFETY: within the memory just made, which has 64 bytes to spare.
+        f(unsafe { base.add(base.align_offset(64)) })
+    })
 }
 
 /// The dims by falling stride of the first store, so that its memory is written in order.
@@ -172,6 +232,7 @@ impl Plan {
         loads: &[(*const u8, &[usize])],
         scalars: &[Scalar],
         stores: &[(*mut u8, &[usize])],
+        on_demand: bool,
     ) -> Plan {
         let dims = order(shape, stores[0].1);
         let permuted = |v: &[usize]| -> Dims { dims.iter().map(|&d| v[d]).collect() };
@@ -212,10 +273,10 @@ impl Plan {
         };
         for (r, (&(ptr, _), strides)) in loads.iter().zip(strides).enumerate() {
             let copied_over_another = p.stores.iter().zip(stores).any(|(&s, _)| s as usize == r)
-                && stores.iter().any(|s| s.0 as *const u8 == ptr);
+                && stores.iter().any(|s| std::ptr::eq(s.0, ptr));
             if is_contiguous(&plan.sizes, &strides) && !copied_over_another {
                 places[r] = Place::Memory(ptr as *mut u8);
-            } else if is_transposed(&plan.sizes, &strides, plan.item[r]) {
+            } else if !on_demand && is_transposed(&plan.sizes, &strides, plan.item[r]) {
                 places[r] = Place::Panel(0);
                 plan.panels.push(Strided { ptr: ptr as *mut u8, strides, reg: r, once: false });
             } else {
@@ -234,7 +295,7 @@ impl Plan {
             let direct = p.stores.iter().position(|&s| s as usize == r).filter(|&k| {
                 let ptr = stores[k].0;
                 is_contiguous(&plan.sizes, &store_strides[k])
-                    && !(0..nl).any(|l| loads[l].0 == ptr as *const u8 && computed[l] > i)
+                    && !(0..nl).any(|l| std::ptr::eq(loads[l].0, ptr) && computed[l] > i)
             });
             places[r] = match direct {
                 Some(k) => Place::Memory(stores[k].0),
@@ -279,7 +340,7 @@ impl Plan {
     /// Chooses the block's length and turns slot numbers into offsets.
     fn set_block(&mut self, slots: &Slots, mut places: SmallVec<[Place; 16]>) {
         let bytes: usize = slots.sizes.iter().sum();
-        let mut block = if bytes == 0 { BARE_BLOCK } else { (SCRATCH / bytes).clamp(MIN_BLOCK, MAX_BLOCK) & !63 };
+        let mut block = SCRATCH.checked_div(bytes).map_or(BARE_BLOCK, |n| n.clamp(MIN_BLOCK, MAX_BLOCK) & !63);
         block = block.min(self.numel.next_multiple_of(64));
         let periods: SmallVec<[usize; 4]> = self.gathers.iter().map(|g| period(&self.sizes, &g.strides)).collect();
         if let Some(&longest) = periods.iter().filter(|&&n| n <= MAX_BLOCK).max() {
@@ -318,64 +379,56 @@ impl Plan {
     /// # Safety
     /// As [`run`]; no other thread runs these units.
     unsafe fn run(&self, from: usize, to: usize) {
-        thread_local! {
-            static SCRATCH_MEMORY: RefCell<Vec<[u64; 8]>> = const { RefCell::new(Vec::new()) };
-        }
-        SCRATCH_MEMORY.with(|memory| {
-            let mut memory = memory.borrow_mut();
-            // one more, to start on a cache line
-            let lines = self.scratch.div_ceil(64) + 1;
-            if memory.len() < lines {
-                memory.resize(lines, [0; 8]);
-            }
-            let base = memory.as_mut_ptr() as *mut u8;
-            // SAFETY: within the memory just made, which has 64 bytes to spare.
-            let base = unsafe { base.add(base.align_offset(64)) };
-            // SAFETY: scratch is this thread's; the rest is the caller's promise.
-            unsafe { self.run_in(from, to, base) }
-        })
+        // SAFETY: scratch is this thread's; the rest is the caller's promise.
+        with_scratch(self.scratch, |scratch| unsafe { self.run_in(from, to, scratch) })
     }
 
     unsafe fn run_in(&self, from: usize, to: usize, scratch: *mut u8) {
-        // SAFETY: `at < numel` is the block's first element, so that memory operands have it; scratch holds a block.
-        let place = |r: usize, at: usize| unsafe {
-            match self.places[r] {
-                Place::Memory(ptr) => ptr.add(at * self.item[r]),
-                Place::Scratch(offset) => scratch.add(offset),
-                Place::Panel(offset) => scratch.add(offset + at % self.unit * self.item[r]),
-                Place::Nowhere => unreachable!("a register is computed before it is read"),
-            }
-        };
-        let mut srcs: SmallVec<[*const u8; 4]> = SmallVec::new();
+        let mut regs = self.registers(scratch, std::ptr::null_mut());
         // SAFETY: every pointer is a block of the operand or of scratch, `n` elements long; the rest by the caller's promise.
         unsafe {
             for &(r, dtype, value) in &self.fills {
-                fill(dtype, value, place(r, 0), self.block);
+                fill(dtype, value, regs[r].0, self.block);
             }
             for unit in from..to {
                 let start = unit * self.unit;
                 let end = self.numel.min(start + self.unit);
                 for g in &self.panels {
-                    gather_panel(self, g, start, end, place(g.reg, start));
+                    let Place::Panel(offset) = self.places[g.reg] else { unreachable!("a panel has its place") };
+                    let first = scratch.wrapping_add(offset);
+                    regs[g.reg].0 = first.wrapping_sub(start * self.item[g.reg]);
+                    gather_panel(self, g, start, end, first);
                 }
                 for at in (start..end).step_by(self.block) {
                     let first = unit == from && at == start;
-                    self.run_block(at, self.block.min(end - at), first, &place, &mut srcs);
+                    self.run_block(at, self.block.min(end - at), first, &regs);
                 }
             }
         }
     }
 
+    /// Where a register's element `at` is: a base and the bytes from one element to the next. A block of scratch is used again
+    /// for every block, so its elements do not move on; `result` is where the result's first element would be.
+    fn registers(&self, scratch: *mut u8, result: *mut u8) -> SmallVec<[(*mut u8, usize); 16]> {
+        let mut regs = SmallVec::new();
+        regs.extend(self.places.iter().zip(&self.item).map(|(place, &item)| match *place {
+            Place::Memory(ptr) => (ptr, item),
+            Place::Scratch(offset) => (scratch.wrapping_add(offset), 0),
+            Place::Panel(_) => (scratch, item),
+            Place::Result => (result, item),
+            // computed by nobody and read by nobody
+            Place::Nowhere => (scratch, 0),
+        }));
+        regs
+    }
+
     /// Computes the block of `n` elements from `at` on.
     #[inline(always)]
-    unsafe fn run_block(
-        &self,
-        at: usize,
-        n: usize,
-        first: bool,
-        place: &impl Fn(usize, usize) -> *mut u8,
-        srcs: &mut SmallVec<[*const u8; 4]>,
-    ) {
+    unsafe fn run_block(&self, at: usize, n: usize, first: bool, regs: &[(*mut u8, usize)]) {
+        let place = |r: usize, at: usize| {
+            let (base, step) = regs[r];
+            base.wrapping_add(at * step)
+        };
         // SAFETY: every pointer is a block of the operand or of scratch, `n` elements long; the rest by the caller's promise.
         unsafe {
             for g in &self.gathers {
@@ -387,9 +440,12 @@ impl Plan {
                 let out = place(step.dst, at);
                 match step.call {
                     Call::Block(f) => {
-                        srcs.clear();
-                        srcs.extend(step.srcs.iter().map(|&s| place(s as usize, at) as *const u8));
-                        f(srcs, out, n);
+                        let mut srcs = [std::ptr::null(); 4];
+                        let count = step.srcs.len();
+                        for (p, &s) in srcs.iter_mut().zip(&step.srcs) {
+                            *p = place(s as usize, at).cast_const();
+                        }
+                        f(&srcs[..count], out, n);
                     }
                     Call::Cast(f) => f(place(step.srcs[0] as usize, at), out, n),
                 }

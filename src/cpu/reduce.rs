@@ -118,10 +118,7 @@ impl<T: Number> Fold<T> for Power {
 }
 
 /// A writer of results at their flat position.
-fn put<T: Send>(out: ViewMut<T>) -> impl Fn(usize, T) + Sync
-where
-    T: Copy,
-{
+fn put<T: Copy + Send>(out: ViewMut<T>) -> impl Fn(usize, T) + Sync {
     debug_assert!(out.is_contiguous());
     let to = SendPtr(out.ptr());
     // SAFETY: the output holds one element for each kept position, and each is written once.
@@ -227,16 +224,38 @@ pub fn count_nonzero<T: Number>(out: ViewMut<i64>, x: View<T>, mask: &[bool]) {
     fold(x, mask, &|_| CountNonzero::<T>::default(), &put(out));
 }
 
-/// Sums of `rows` rows of `n` elements that `fill(range, block)` computes block by block, so that a chain of elementwise
-/// ops feeds its sum without a buffer between; to the bit what [`sum`] gives over the same values in memory.
-pub fn sum_computed<T: Number, O: Number<Acc = T::Acc>>(
+/// What is folded of values that do not exist yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Computed {
+    /// The sum.
+    Sum,
+    /// The mean.
+    Mean,
+    /// The greatest; NaN wins.
+    Max,
+    /// The least; NaN wins.
+    Min,
+}
+
+/// Folds `rows` rows of `n` elements that `fill(range, block)` computes block by block, so that a chain of elementwise ops
+/// feeds its sum without a buffer between; to the bit what [`sum`] and its like give over the same values in memory.
+pub fn computed<T: Number, O: Number<Acc = T::Acc>>(
+    kind: Computed,
     out: ViewMut<O>,
     rows: usize,
     n: usize,
     fill: impl Fn(Range<usize>, &mut [T]) + Sync,
 ) {
     let put = put(out);
-    fold_computed(rows, n, Sum::<T>::default(), &fill, &|i, a| put(i, O::from_acc(a)));
+    match kind {
+        Computed::Sum => fold_computed(rows, n, Sum::<T>::default(), &fill, &|i, a| put(i, O::from_acc(a))),
+        Computed::Mean => {
+            let count = T::Acc::from_usize(n);
+            fold_computed(rows, n, Sum::<T>::default(), &fill, &|i, a| put(i, O::from_acc(a.div(count))));
+        }
+        Computed::Max => fold_computed(rows, n, Max::<T>::default(), &fill, &|i, a| put(i, O::from_acc(a.acc()))),
+        Computed::Min => fold_computed(rows, n, Min::<T>::default(), &fill, &|i, a| put(i, O::from_acc(a.acc()))),
+    }
 }
 
 /// Greatest along `dim` and its first position; NaN wins, the first one. Either output may be left out.

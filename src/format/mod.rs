@@ -139,15 +139,10 @@ pub enum Values<'a> {
 }
 
 /// Prints a tensor under the options now set: `tensor([1., 2.], device='gpu:0', dtype=torch.float64, requires_grad=True)`.
-/// `values` are all elements, or those of [`needed_indices`]; `device` is none for the CPU; `suffixes` are what comes last,
+/// `values` are all elements, or those of [`PrintOptions::needed_indices`]; `device` is none for the CPU; `suffixes` are what comes last,
 /// `grad_fn=<…>` or `requires_grad=True`.
 pub fn tensor(values: Values, shape: &[usize], dtype: DType, device: Option<&str>, suffixes: &[String]) -> String {
     printoptions().tensor(values, shape, dtype, device, suffixes)
-}
-
-/// The indices along each dim that [`tensor`] needs under the options now set.
-pub fn needed_indices(shape: &[usize]) -> Vec<Vec<usize>> {
-    printoptions().needed_indices(shape)
 }
 
 /// Sizes as Python prints a tuple: `(0, 3)`, `(2,)`, `()`.

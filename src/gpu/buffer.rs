@@ -73,13 +73,14 @@ pub(super) fn size_class(bytes: u64) -> u64 {
 }
 
 struct Free {
-    raw: Raw,
+    buffer: wgpu::Buffer,
     since: u64,
 }
 
 /// Free buffers by size class, and the way home for dropped ones.
 pub(super) struct Pool {
-    free: BTreeMap<u64, Vec<Free>>,
+    /// By size class, then by id.
+    free: BTreeMap<u64, BTreeMap<u64, Free>>,
     home: Sender<Raw>,
     returned: Receiver<Raw>,
     next_id: u64,
@@ -103,15 +104,17 @@ impl Pool {
     pub fn collect(&mut self, submission: u64) {
         while let Ok(raw) = self.returned.try_recv() {
             self.free_buffers += 1;
-            self.free.entry(raw.buffer.size()).or_default().push(Free { raw, since: submission });
+            let Raw { buffer, id } = raw;
+            self.free.entry(buffer.size()).or_default().insert(id, Free { buffer, since: submission });
         }
     }
 
-    /// A free buffer of a class, the last one released first: so that loops meet the same buffers (and bind groups).
+    /// The oldest free buffer of a class, in whatever order they were released: so that loops meet the same buffers (and bind
+    /// groups), however their flushes fall.
     pub fn take(&mut self, class: u64) -> Option<Buffer> {
-        let free = self.free.get_mut(&class)?.pop()?;
+        let (id, free) = self.free.get_mut(&class)?.pop_first()?;
         self.free_buffers -= 1;
-        Some(self.wrap(free.raw))
+        Some(self.wrap(Raw { buffer: free.buffer, id }))
     }
 
     /// Makes a handle of a new wgpu buffer.
@@ -133,11 +136,11 @@ impl Pool {
         let mut dead = Vec::new();
         let mut bytes = 0;
         for list in self.free.values_mut() {
-            list.retain(|f| {
+            list.retain(|id, f| {
                 let old = all || f.since + KEEP_SUBMISSIONS < submission;
                 if old {
-                    dead.push(f.raw.id);
-                    bytes += f.raw.buffer.size();
+                    dead.push(*id);
+                    bytes += f.buffer.size();
                 }
                 !old
             });

@@ -19,12 +19,16 @@ mod reduce_wgsl;
 #[cfg(test)]
 mod rows_tests;
 #[cfg(test)]
+mod shader_tests;
+#[cfg(test)]
+mod shading;
+#[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 mod view;
 
-pub use adapter::{AdapterInfo, Backend, DeviceType, Features, Gpu, adapters, gpu, init_async};
+pub use adapter::{Gpu, adapters, gpu, init_async};
 pub use buffer::Buffer;
 pub use pipeline::{Access, KernelId, KernelSource};
 pub use readback::Status;

@@ -46,6 +46,12 @@ pub struct KernelId {
     generation: u32,
 }
 
+#[cfg(test)]
+impl KernelId {
+    /// No kernel.
+    pub const NONE: KernelId = KernelId { index: u32::MAX, generation: 0 };
+}
+
 pub(super) struct Kernel {
     pub label: Arc<str>,
     key: Arc<str>,

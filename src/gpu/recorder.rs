@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 
 /// Dispatches to a submission. A fixed count: where work is cut depends on the recorded program alone.
-const SUBMIT_EVERY: u32 = 64;
+const SUBMIT_EVERY: u32 = 32;
 /// Uploaded bytes to a submission.
 const SUBMIT_BYTES: u64 = 64 << 20;
 /// Submissions that may be unfinished before recording waits for the oldest.
@@ -103,6 +103,9 @@ pub struct Recorder {
     staged: u64,
     bound_pipeline: Option<KernelId>,
     pub(super) count: Counters,
+    /// See [`Recorder::dry`].
+    #[cfg(test)]
+    written: Option<Vec<KernelSource>>,
 }
 
 impl std::fmt::Debug for Recorder {
@@ -148,6 +151,8 @@ impl Recorder {
             staged: 0,
             bound_pipeline: None,
             count: Counters::default(),
+            #[cfg(test)]
+            written: None,
             device,
             queue,
             limits,
@@ -201,6 +206,11 @@ impl Recorder {
 
     /// A kernel by its key, compiled by `make`'s source where it is new.
     pub fn kernel(&mut self, key: &str, make: impl FnOnce() -> Result<KernelSource>) -> Result<KernelId> {
+        #[cfg(test)]
+        if let Some(written) = &mut self.written {
+            written.push(make()?);
+            return Ok(KernelId::NONE);
+        }
         if let Some(id) = self.pipelines.find(key) {
             return Ok(id);
         }
@@ -208,6 +218,17 @@ impl Recorder {
         #[cfg(test)]
         super::testing::check_wgsl(&source);
         self.pipelines.make(&self.device, &self.limits, key, source)
+    }
+
+    /// Runs `f` with kernels written but neither compiled nor launched, as if subgroups had this size (0: none), and gives what
+    /// was written: so that tests see the kernels of adapters that are not there.
+    #[cfg(test)]
+    pub fn dry(&mut self, subgroup_size: u32, f: impl FnOnce(&mut Recorder)) -> Vec<KernelSource> {
+        let real = std::mem::replace(&mut self.subgroup_size, subgroup_size);
+        self.written = Some(Vec::new());
+        f(self);
+        self.subgroup_size = real;
+        self.written.take().expect("set above")
     }
 
     /// Records a kernel over so many workgroups. They spread over x and y where one dimension cannot hold them: a kernel
@@ -220,6 +241,12 @@ impl Recorder {
 
     /// Records a kernel over a grid of workgroups.
     pub fn dispatch3(&mut self, k: KernelId, buffers: &[&Buffer], params: &[u32], groups: [u32; 3]) -> Result<()> {
+        #[cfg(test)]
+        if let Some(source) = self.written.as_ref().and_then(|w| w.last()) {
+            assert_eq!(buffers.len(), source.bindings.len(), "{}", source.label);
+            assert!(params.len() * 4 <= source.param_bytes as usize, "{}", source.label);
+            return Ok(());
+        }
         let kernel = self.pipelines.get(k)?;
         let (layout, label) = (kernel.layout, &kernel.label);
         ensure!(

@@ -1,5 +1,6 @@
 //! What the tests of this backend share: a GPU to run on, typed transfers, and naga's opinion of every kernel made.
 
+use super::shading::Checked;
 use super::{Buffer, Gpu, KernelSource, adapters, gpu};
 use parking_lot::{Mutex, MutexGuard};
 
@@ -42,17 +43,9 @@ pub(crate) fn down<T: bytemuck::AnyBitPattern>(g: &Gpu, b: &Buffer, n: usize) ->
         .collect()
 }
 
-/// Every kernel that a test compiles is valid WGSL by naga, whatever the driver thinks of it.
+/// Every kernel that a test compiles is valid by naga and can be written in every shading language, whatever the driver
+/// thinks of it.
 pub(crate) fn check_wgsl(source: &KernelSource) {
-    use naga::valid::{Capabilities, ValidationFlags, Validator};
-    let text = &source.wgsl;
-    let module = naga::front::wgsl::parse_str(text)
-        .unwrap_or_else(|e| panic!("{}: {}\n{text}", source.label, e.emit_to_string(text)));
-    let caps =
-        Capabilities::FLOAT64 | Capabilities::SHADER_FLOAT16 | Capabilities::SHADER_INT64 | Capabilities::SUBGROUP;
-    Validator::new(ValidationFlags::all(), caps)
-        .validate(&module)
-        .unwrap_or_else(|e| panic!("{}: {}\n{text}", source.label, e.emit_to_string(text)));
-    let storage = module.global_variables.iter().filter(|(_, v)| matches!(v.space, naga::AddressSpace::Storage { .. }));
-    assert_eq!(storage.count(), source.bindings.len(), "{}: bindings\n{text}", source.label);
+    let written = Checked::new(source).and_then(|c| c.write_all(false));
+    written.unwrap_or_else(|e| panic!("{}: {e}\n{}", source.label, source.wgsl));
 }

@@ -103,7 +103,8 @@ fn pool_and_caches_stay_flat() {
     assert_eq!(after.bind_groups, before.bind_groups);
     assert_eq!(after.pipelines, before.pipelines);
     let submissions = after.submissions - before.submissions;
-    assert!((156..=157).contains(&submissions), "{submissions}");
+    // one for each 32 dispatches
+    assert!((312..=313).contains(&submissions), "{submissions}");
     drop(rec);
     assert!(g.synchronize().unwrap().is_ok());
 }

@@ -25,6 +25,7 @@ impl Sequential {
 
     /// With one more module at the end, named by its position.
     #[must_use]
+    #[allow(clippy::should_implement_trait, reason = "a builder's word, not a sum")]
     pub fn add(self, module: impl Forward + Send + Sync + 'static) -> Sequential {
         let name = self.modules.len().to_string();
         self.add_named(name, module)

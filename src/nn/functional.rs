@@ -1,7 +1,9 @@
 //! The functional forms (`torch.nn.functional`), in the prelude as `F`. Each is the tensor method of its name.
 
 use crate::no_grad;
-use crate::ops::{AvgPool2dOptions, Conv2dOptions, CrossEntropyOptions, MaxPool2dOptions, MaybeTensor, Reduction};
+use crate::ops::{
+    AdaptiveSize, AvgPool2dOptions, Conv2dOptions, CrossEntropyOptions, MaxPool2dOptions, MaybeTensor, Reduction,
+};
 use crate::tensor::{Tensor, TensorOptions};
 
 /// `input @ weight^T + bias` ([`Tensor::linear`]); `()` is no bias.
@@ -26,6 +28,18 @@ pub fn max_pool2d(input: &Tensor, options: impl Into<MaxPool2dOptions>) -> Tenso
 #[track_caller]
 pub fn max_pool2d_with_indices(input: &Tensor, options: impl Into<MaxPool2dOptions>) -> (Tensor, Tensor) {
     input.max_pool2d_with_indices(options)
+}
+
+/// The greatest element of each of evenly shared windows ([`Tensor::adaptive_max_pool2d`]).
+#[track_caller]
+pub fn adaptive_max_pool2d(input: &Tensor, output_size: impl Into<AdaptiveSize>) -> Tensor {
+    input.adaptive_max_pool2d(output_size)
+}
+
+/// The mean of each of evenly shared windows ([`Tensor::adaptive_avg_pool2d`]).
+#[track_caller]
+pub fn adaptive_avg_pool2d(input: &Tensor, output_size: impl Into<AdaptiveSize>) -> Tensor {
+    input.adaptive_avg_pool2d(output_size)
 }
 
 /// The mean of each window ([`Tensor::avg_pool2d`]).

@@ -40,12 +40,17 @@ pub(super) fn any() -> bool {
     COUNT.load(Ordering::Relaxed) > 0
 }
 
+/// Runs before `forward`.
+pub type PreHook = Box<dyn Fn(&Tensor) -> Option<Tensor> + Send + Sync>;
+/// Runs after `forward`, with its input and output.
+pub type Hook = Box<dyn Fn(&Tensor, &Tensor) -> Option<Tensor> + Send + Sync>;
+
 impl Hooks {
-    pub(super) fn add_before(&self, f: Box<dyn Fn(&Tensor) -> Option<Tensor> + Send + Sync>) -> HookHandle {
+    pub(super) fn add_before(&self, f: PreHook) -> HookHandle {
         self.add(|lists, id| lists.before.push((id, Arc::from(f))))
     }
 
-    pub(super) fn add_after(&self, f: Box<dyn Fn(&Tensor, &Tensor) -> Option<Tensor> + Send + Sync>) -> HookHandle {
+    pub(super) fn add_after(&self, f: Hook) -> HookHandle {
         self.add(|lists, id| lists.after.push((id, Arc::from(f))))
     }
 

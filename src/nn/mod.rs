@@ -11,7 +11,7 @@ mod repr;
 mod state;
 
 pub use containers::{Identity, Sequential};
-pub use hooks::{HookHandle, Hooks};
+pub use hooks::{Hook, HookHandle, Hooks, PreHook};
 pub use layers::{
     AvgPool2d, Conv2d, Conv2dBuilder, Dropout, Flatten, Linear, LinearBuilder, MaxPool2d, PaddingMode, ReLU,
 };

@@ -1,6 +1,6 @@
 //! What every module can do, built on one walk over its fields.
 
-use super::hooks::{self, HookHandle, Hooks};
+use super::hooks::{self, Hook, HookHandle, Hooks, PreHook};
 use super::state::{self, IncompatibleKeys, StateDict};
 use crate::error::{Result, ensure};
 use crate::ops::{Padding, Pair, To};
@@ -228,12 +228,12 @@ pub trait Forward: Module {
 
     /// Runs `f` with the input before `forward`; what it returns takes the input's place (`register_forward_pre_hook`).
     /// A module of your own needs a field of type [`Hooks`] for it.
-    fn register_forward_pre_hook(&self, f: Box<dyn Fn(&Tensor) -> Option<Tensor> + Send + Sync>) -> HookHandle {
+    fn register_forward_pre_hook(&self, f: PreHook) -> HookHandle {
         self.own_hooks().add_before(f)
     }
 
     /// Runs `f` with input and output after `forward`; what it returns takes the output's place (`register_forward_hook`).
-    fn register_forward_hook(&self, f: Box<dyn Fn(&Tensor, &Tensor) -> Option<Tensor> + Send + Sync>) -> HookHandle {
+    fn register_forward_hook(&self, f: Hook) -> HookHandle {
         self.own_hooks().add_after(f)
     }
 }

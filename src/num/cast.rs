@@ -18,7 +18,7 @@ pub type CastFn = unsafe fn(*const u8, *mut u8, usize);
 
 #[inline(always)]
 fn f32_to_i32(x: f32) -> i32 {
-    if x >= -2147483648.0 && x < 2147483648.0 { x as i32 } else { i32::MIN }
+    if (-2147483648.0..2147483648.0).contains(&x) { x as i32 } else { i32::MIN }
 }
 #[inline(always)]
 fn f64_to_i32(x: f64) -> i32 {

@@ -98,6 +98,7 @@ impl Base for Bool {
 }
 impl Add for Bool {
     type Output = Self;
+    #[allow(clippy::suspicious_arithmetic_impl, reason = "bools add as \"or\" and multiply as \"and\"")]
     #[inline(always)]
     fn add(self, o: Self) -> Self {
         Bool(self.0 | o.0)
@@ -105,6 +106,7 @@ impl Add for Bool {
 }
 impl Mul for Bool {
     type Output = Self;
+    #[allow(clippy::suspicious_arithmetic_impl, reason = "bools add as \"or\" and multiply as \"and\"")]
     #[inline(always)]
     fn mul(self, o: Self) -> Self {
         Bool(self.0 & o.0)
@@ -290,8 +292,6 @@ macro_rules! floats {
             fn lit(x: f64) -> Self { $mk(x as $raw) }
             #[inline(always)]
             fn inf() -> Self { $mk($raw::INFINITY) }
-            #[inline(always)]
-            fn nan() -> Self { $mk($raw::NAN) }
             #[inline(always)]
             fn copysign(self, o: Self) -> Self { $mk(self.0.copysign(o.0)) }
             #[inline(always)]

@@ -3,6 +3,7 @@
 
 mod block;
 mod cast;
+#[cfg(test)]
 pub mod dual;
 mod lanes;
 mod leaf32;
@@ -12,14 +13,15 @@ mod val;
 mod wgsl;
 
 pub use cast::{CastFn, cast_cpu, cast_wgsl, fill};
+#[cfg(test)]
 pub use rows::{all_rows, dual_of, row};
-pub use wgsl::{library, wgsl_type};
+pub use wgsl::library;
 
 use std::ops::{Add, BitAnd, BitOr, BitXor, Div, Mul, Neg, Not, Sub};
 
 /// Truncates toward zero as x86's `cvttsd2si` does: what i64 cannot hold, NaN too, is `i64::MIN`.
 pub fn f64_to_i64(x: f64) -> i64 {
-    if x >= -9.223_372_036_854_775_8e18 && x < 9.223_372_036_854_775_8e18 { x as i64 } else { i64::MIN }
+    if (-9.223_372_036_854_775_8e18..9.223_372_036_854_775_8e18).contains(&x) { x as i64 } else { i64::MIN }
 }
 
 /// What a comparison gives: bool, or a WGSL expression of type bool.
@@ -152,8 +154,6 @@ macro_rules! float_trait {
             fn lit(x: f64) -> Self;
             /// Positive infinity.
             fn inf() -> Self;
-            /// Not a number.
-            fn nan() -> Self;
             /// The magnitude of `self` with the sign bit of `o`.
             fn copysign(self, o: Self) -> Self;
             /// The angle of the point (o, self).

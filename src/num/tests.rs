@@ -108,7 +108,8 @@ fn sample() -> Vec<f32> {
 
 #[test]
 fn f32_functions_are_within_their_ulps() {
-    let reference: &[(&str, fn(f64) -> f64, f64)] = &[
+    type Function = (&'static str, fn(f64) -> f64, f64);
+    let reference: &[Function] = &[
         ("exp", f64::exp, 1.0),
         ("exp2", f64::exp2, 1.0),
         ("expm1", f64::exp_m1, 2.0),

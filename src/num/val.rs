@@ -288,6 +288,7 @@ impl Bits for Val {
 
 impl Add for Val {
     type Output = Val;
+    #[allow(clippy::suspicious_arithmetic_impl, reason = "bools add as \"or\" and multiply as \"and\"")]
     fn add(self, o: Val) -> Val {
         match self.kind() {
             Kind::I64 => call(Kind::I64, "i64_add", &[self, o]),
@@ -298,6 +299,7 @@ impl Add for Val {
 }
 impl Mul for Val {
     type Output = Val;
+    #[allow(clippy::suspicious_arithmetic_impl, reason = "bools add as \"or\" and multiply as \"and\"")]
     fn mul(self, o: Val) -> Val {
         match self.kind() {
             Kind::I64 => call(Kind::I64, "i64_mul", &[self, o]),
@@ -420,10 +422,6 @@ macro_rules! leaves {
             }
             fn inf() -> Val {
                 let v = call(Kind::F32, "m_inf", &[]);
-                if compute() == Kind::F64 { emit(Kind::F64, format!("f64({})", v.text())) } else { v }
-            }
-            fn nan() -> Val {
-                let v = call(Kind::F32, "m_nan", &[]);
                 if compute() == Kind::F64 { emit(Kind::F64, format!("f64({})", v.text())) } else { v }
             }
             fn copysign(self, o: Val) -> Val {

@@ -548,7 +548,7 @@ methods! {
             index.numel()
         );
         let (flat, index, source) = (self.reshape(-1)?, index.checked().reshape(-1)?, source.checked().reshape(-1)?);
-        flat.checked().index_put(index, &source, accumulate)?.checked().reshape(&self.shape())
+        flat.checked().index_put(index, &source, accumulate)?.checked().reshape(self.shape())
     }
 
     /// [`Tensor::put`] in place (`tensor.put_`).

@@ -193,6 +193,13 @@ struct Indexed {
     mask: Option<Tensor>,
 }
 
+/// One place of a dim, refused in the words of indexing.
+fn at(view: &Tensor, d: isize, n: isize) -> Result<Tensor> {
+    let size = view.shape()[d as usize] as isize;
+    ensure!((-size..size).contains(&n), Index, "index {n} is out of bounds for dimension {d} with size {size}");
+    view.checked().select(d, n)
+}
+
 fn resolve(t: &Tensor, index: &[TensorIndex]) -> Result<Indexed> {
     let specified: usize = index
         .iter()
@@ -222,7 +229,7 @@ fn resolve(t: &Tensor, index: &[TensorIndex]) -> Result<Indexed> {
     for i in index {
         let d = dim as isize;
         match i {
-            TensorIndex::Select(n) => view = view.checked().select(d, *n)?,
+            TensorIndex::Select(n) => view = at(&view, d, *n)?,
             TensorIndex::Slice { start, end, step } => {
                 ensure!(*step != 0, Value, "slice step cannot be zero");
                 ensure!(*step > 0, Value, "step must be greater than zero");
@@ -245,7 +252,7 @@ fn resolve(t: &Tensor, index: &[TensorIndex]) -> Result<Indexed> {
                 let dtype = index.dtype();
                 match dtype {
                     DType::I64 | DType::I32 if index.dim() == 0 => {
-                        view = view.checked().select(d, index.item::<i64>()? as isize)?;
+                        view = at(&view, d, index.item::<i64>()? as isize)?;
                     }
                     DType::I64 | DType::I32 => {
                         let index =
@@ -364,7 +371,7 @@ fn check_mask(mask: &Tensor, name: &str) -> Result<()> {
         mask.dtype() == DType::Bool,
         Runtime,
         "{name} only supports boolean masks, but got mask with dtype {}",
-        mask.dtype().name()
+        mask.dtype().scalar_name()
     );
     Ok(())
 }

@@ -80,6 +80,9 @@ methods! {
 
     /// The least and the greatest elements along a dim.
     fn aminmax_dim(&self, dim: isize, keepdim: bool) -> (Tensor, Tensor) {
+        let d = crate::shape::wrap_dim(dim, self.dim())?;
+        let empty = self.shape().get(d) == Some(&0);
+        crate::error::ensure!(!empty, Index, "aminmax: Expected reduction dim {d} to have non-zero size.");
         Ok((self.amin(dim, keepdim)?, self.amax(dim, keepdim)?))
     }
 

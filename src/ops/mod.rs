@@ -2,6 +2,7 @@
 
 pub mod pointwise;
 
+mod adaptive_pool;
 mod advanced;
 mod cat;
 mod compose;
@@ -31,6 +32,7 @@ mod softmax;
 mod stats;
 mod views;
 
+pub use adaptive_pool::AdaptiveSize;
 pub use cat::*;
 pub use conv::{Conv2dOptions, Padding};
 pub use copy::To;

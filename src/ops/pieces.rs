@@ -74,8 +74,7 @@ fn even_split(t: &Tensor, sections: &Sections, dim: usize, name: &str, least: us
     ensure!(
         ndim >= least,
         Runtime,
-        "torch.{name} requires a tensor with at least {least} dimension{}, but got a tensor with {ndim} dimensions!",
-        if least > 1 { "s" } else { "" }
+        "torch.{name} requires a tensor with at least {least} dimension, but got a tensor with {ndim} dimensions!"
     );
     if let Sections::Count(c) = sections {
         let n = t.shape()[dim];

@@ -224,7 +224,7 @@ impl Op for MaxPoolGrad {
     fn vjp(&self, cx: &Ctx) -> Result<Grads> {
         let indices = cx.input(1)?;
         let picked = cx.g().checked().flatten(2)?.checked().gather(2, &indices.checked().flatten(2)?)?;
-        let mut grads = one_grad(picked.checked().view(&cx.input_shape(0))?);
+        let mut grads = one_grad(picked.checked().view(cx.input_shape(0))?);
         grads.push(None);
         Ok(grads)
     }

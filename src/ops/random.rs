@@ -11,14 +11,14 @@ use crate::gpu::kernels::random::{Draw, random};
 use crate::rng::{self, philox::PhiloxKey};
 use crate::shape::{Dims, Shape};
 use crate::stream::{CpuView, Kernel, Launch, Storage};
-use crate::tensor::{Ctx, Grads, Meta, Op, OutSpec, Saves, Tensor, TensorOptions, apply_on, methods, no_grads, unwrap};
+use crate::tensor::{
+    Ctx, Grads, Meta, Op, OutSpec, Saves, Tensor, TensorOptions, apply_on, methods, no_grad_guard, no_grads, to_dtype,
+    unwrap,
+};
 use smallvec::SmallVec;
 use std::sync::Arc;
 
-/// Seeds the generators of all devices (`torch.manual_seed`): the CPU's numbers are then PyTorch's.
-pub fn manual_seed(seed: u64) {
-    rng::manual_seed(seed);
-}
+pub use crate::rng::{RngState, get_rng_state, initial_seed, manual_seed, seed, set_rng_state};
 
 /// A draw by Philox, whose numbers depend on seed, place in the sequence and element index alone.
 #[derive(Debug)]
@@ -108,6 +108,12 @@ fn write_host<T: Element>(t: &Tensor, fill: impl FnOnce(&mut [T]) -> Result<()>)
     t.checked().copy_(&host)
 }
 
+fn floating(t: &Tensor, name: &str) -> Result<()> {
+    let d = t.dtype();
+    ensure!(d.is_float(), NotImplemented, "\"{name}\" not implemented for '{}'", d.scalar_name());
+    Ok(())
+}
+
 methods! {
     /// Overwrites the elements with uniform numbers from [from, to) (`tensor.uniform_`).
     ///
@@ -116,7 +122,7 @@ methods! {
     fn uniform_(&self, from: f64, to: f64) -> Tensor {
         ensure!(from <= to, Runtime, "uniform_ expects to return a [from, to) range, but found from={from} > to={to}");
         if self.device().is_gpu() {
-            ensure!(self.dtype().is_float(), NotImplemented, "\"uniform\" not implemented for '{}'", self.dtype().scalar_name());
+            floating(self.0, "uniform")?;
             return philox(self.0, Draw::Uniform(from as f32, to as f32));
         }
         let mut generator = rng::default_cpu().lock();
@@ -142,7 +148,7 @@ methods! {
     fn normal_(&self, mean: f64, std: f64) -> Tensor {
         ensure!(std >= 0.0, Runtime, "normal expects std >= 0.0, but found std {std}");
         if self.device().is_gpu() {
-            ensure!(self.dtype().is_float(), NotImplemented, "\"normal\" not implemented for '{}'", self.dtype().scalar_name());
+            floating(self.0, "normal")?;
             return philox(self.0, Draw::Normal(mean as f32, std as f32));
         }
         let mut generator = rng::default_cpu().lock();
@@ -151,6 +157,45 @@ methods! {
             DType::F64 => write_host::<f64>(self.0, |v| { generator.normal_f64(v, mean, std); Ok(()) }),
             d => bail!(NotImplemented, "\"normal_kernel_cpu\" not implemented for '{}'", d.scalar_name()),
         }
+    }
+
+    /// Ones with each element's own probability, else zeros (`torch.bernoulli`).
+    ///
+    /// # Panics
+    /// If the dtype is no float or, on the CPU, a probability is outside [0, 1]; a GPU takes it as the nearest of them.
+    fn bernoulli(&self) -> Tensor {
+        floating(self.0, "bernoulli_tensor_cpu_p_")?;
+        let _no_grad = no_grad_guard();
+        if self.device().is_gpu() {
+            let draws = empty(self.shape(), (DType::F32, self.device())).checked().uniform_(0.0, 1.0)?;
+            return Ok(to_dtype(&draws.checked().lt(self.0)?, self.dtype()));
+        }
+        let host = empty(self.shape(), DType::Bool);
+        let mut generator = rng::default_cpu().lock();
+        if self.dtype() == DType::F64 {
+            let p = self.to_vec::<f64>()?;
+            write_host::<bool>(&host, |v| generator.bernoulli_each_f64(v, &p))?;
+        } else {
+            let p = to_dtype(self.0, DType::F32).checked().to_vec::<f32>()?;
+            write_host::<bool>(&host, |v| generator.bernoulli_each_f32(v, &p))?;
+        }
+        Ok(to_dtype(&host, self.dtype()))
+    }
+
+    /// Overwrites the elements with exponential numbers of rate `lambda` (`tensor.exponential_`).
+    ///
+    /// # Panics
+    /// If the dtype is no float, or `lambda` is not positive.
+    fn exponential_(&self, lambda: f64) -> Tensor {
+        floating(self.0, "exponential_")?;
+        ensure!(lambda > 0.0, Runtime, "exponential_ expects lambda > 0.0, but found lambda={lambda}");
+        if self.device().is_gpu() {
+            let draws = empty(self.shape(), (DType::F32, self.device())).checked().uniform_(0.0, 1.0)?;
+            return self.copy_(&draws.checked().neg()?.checked().log1p()?.checked().div(-lambda)?);
+        }
+        let host = empty(self.shape(), DType::F64);
+        write_host::<f64>(&host, |v| rng::default_cpu().lock().exponential(v, lambda))?;
+        self.copy_(&host)
     }
 
     /// Overwrites the elements with ones (probability `p`) and zeros (`tensor.bernoulli_`).

@@ -10,7 +10,7 @@ use crate::dtype::{DType, compute};
 use crate::error::{Result, bail, ensure};
 use crate::gpu::GpuView;
 use crate::shape::{Dims, dim_mask, expandable};
-use crate::stream::{CpuView, Kernel, Launch};
+use crate::stream::{CpuView, Fed, Kernel, Launch};
 use crate::tensor::{
     Ctx, Grads, In, Meta, Op, OutSpec, Saves, Tensor, apply_one, grad_enabled, methods, one_grad, to_dtype,
 };
@@ -183,10 +183,13 @@ impl Kernel for Reduce {
         Ok(())
     }
     fn gpu(&self, launch: &mut Launch, ins: &[GpuView], outs: &[GpuView]) -> Result<bool> {
-        self.run_gpu(launch, &ins[0], outs)
+        self.run_gpu(launch, None, ins, outs)
     }
     fn checks_data(&self) -> bool {
         false
+    }
+    fn feed(&self, fed: &Fed) -> Option<Arc<dyn Kernel>> {
+        self.feed_with(fed).map(|k| Arc::new(k) as Arc<dyn Kernel>)
     }
 }
 
@@ -226,7 +229,7 @@ impl Op for Reduce {
                 }
                 bail!(Runtime, "{message} Specify the reduction dim with the 'dim' argument.");
             }
-            for (d, _) in x.shape.iter().enumerate().filter(|(d, n)| self.mask[*d] && **n == 0) {
+            if let Some((d, _)) = x.shape.iter().enumerate().find(|(d, n)| self.mask[*d] && **n == 0) {
                 bail!(Index, "{name}(): Expected reduction dim {d} to have non-zero size.");
             }
             ensure!(!arg || x.dtype != DType::Bool, NotImplemented, "\"{name}_cpu\" not implemented for 'Bool'");
@@ -357,15 +360,17 @@ fn nansum(t: &Tensor, dims: &[isize], options: ReduceOptions) -> Result<Tensor> 
         sums(&t.checked().masked_fill(&nan, 0)?, Kind::Sum, dims, options)
     };
     let vjp = move |cx: &Ctx| {
-        let g = op.restore(cx.g())?.checked().expand(&cx.input_shape(0))?;
+        let g = op.restore(cx.g())?.checked().expand(cx.input_shape(0))?;
         Ok(one_grad(g.checked().mul(&cx.input(0)?.checked().isnan()?.checked().logical_not()?)?))
     };
     composite("NansumBackward0", &[t], Saves { inputs: 1, outputs: 0 }, forward, vjp)
 }
 
-/// Bool, but uint8 stays uint8.
-fn truth_dtype(d: DType) -> DType {
-    if d == DType::U8 { DType::U8 } else { DType::Bool }
+/// Whether any, or all, elements are not zero: bool, but uint8 for uint8 as in PyTorch.
+#[track_caller]
+fn truths(t: &Tensor, kind: Kind, dims: Option<&[isize]>, keepdim: bool) -> Result<Tensor> {
+    let truth = reduce(t, kind, dims, keepdim, DType::Bool)?;
+    Ok(if t.dtype() == DType::U8 { to_dtype(&truth, DType::U8) } else { truth })
 }
 
 methods! {
@@ -418,19 +423,19 @@ methods! {
     }
 
     /// True where any element is not zero (`torch.any`); NaN counts as true.
-    fn any(&self) -> Tensor { reduce(self.0, Kind::Any, None, false, truth_dtype(self.dtype())) }
+    fn any(&self) -> Tensor { truths(self.0, Kind::Any, None, false) }
 
     /// [`Tensor::any`] over some dims.
     fn any_dim(&self, dims: impl IntoSizes, keepdim: bool) -> Tensor {
-        reduce(self.0, Kind::Any, Some(&dims.into_sizes()), keepdim, truth_dtype(self.dtype()))
+        truths(self.0, Kind::Any, Some(&dims.into_sizes()), keepdim)
     }
 
     /// True where no element is zero (`torch.all`).
-    fn all(&self) -> Tensor { reduce(self.0, Kind::All, None, false, truth_dtype(self.dtype())) }
+    fn all(&self) -> Tensor { truths(self.0, Kind::All, None, false) }
 
     /// [`Tensor::all`] over some dims.
     fn all_dim(&self, dims: impl IntoSizes, keepdim: bool) -> Tensor {
-        reduce(self.0, Kind::All, Some(&dims.into_sizes()), keepdim, truth_dtype(self.dtype()))
+        truths(self.0, Kind::All, Some(&dims.into_sizes()), keepdim)
     }
 
     /// How many elements are not zero (`torch.count_nonzero`).

@@ -2,15 +2,19 @@
 
 use super::on_gpu::{Steps, Temp};
 use super::reduce::{Kind, Reduce};
+use crate::cpu::memory::HostBuf;
 use crate::cpu::number::Number;
-use crate::cpu::view::{View, ViewMut};
+use crate::cpu::pointwise::Values;
+use crate::cpu::reduce::{Computed, computed};
+use crate::cpu::view::View;
 use crate::dtype::DType;
 use crate::error::Result;
 use crate::gpu::{self, GpuView};
 use crate::num::rows;
 use crate::program::Row;
 use crate::scalar::Scalar;
-use crate::stream::{CpuView, Launch};
+use crate::shape::{contiguous_strides, numel};
+use crate::stream::{CpuView, Fed, Kernel, Launch};
 use smallvec::SmallVec;
 
 impl Reduce {
@@ -22,8 +26,8 @@ impl Reduce {
             Kind::Sum | Kind::Prod | Kind::Mean => self.fold::<T>(x, &outs[0]),
             Kind::Max => k::amax(outs[0].typed_mut(), x, mask),
             Kind::Min => k::amin(outs[0].typed_mut(), x, mask),
-            Kind::Any => k::any(truth(&outs[0]), x, mask),
-            Kind::All => k::all(truth(&outs[0]), x, mask),
+            Kind::Any => k::any(outs[0].typed_mut(), x, mask),
+            Kind::All => k::all(outs[0].typed_mut(), x, mask),
             Kind::CountNonzero => k::count_nonzero(outs[0].typed_mut(), x, mask),
             Kind::Norm(p) => k::norm(outs[0].typed_mut(), x, mask, p),
             Kind::Var { correction, std } => k::var_mean(outs[0].typed_mut(), None, x, mask, correction, std),
@@ -69,14 +73,113 @@ impl Reduce {
     }
 }
 
+/// A reduction of what an elementwise program computes.
+#[derive(Clone, Debug)]
+pub(super) struct FedReduce {
+    reduce: Reduce,
+    fed: Fed,
+}
+
+impl Reduce {
+    /// The reduction of what a program computes, where the device has it.
+    pub(super) fn feed_with(&self, fed: &Fed) -> Option<FedReduce> {
+        let value = fed.program.dtype(fed.program.stores[0]);
+        let takes = if fed.device.is_gpu() {
+            value == DType::F32
+                || matches!(value, DType::Bool | DType::I64) && matches!(self.kind, Kind::Sum | Kind::Any | Kind::All)
+        } else {
+            // rows are computed in order: the reduced dims have to be the last
+            let rows = self.mask.is_sorted() && self.computed().is_some();
+            rows && match value {
+                DType::F32 | DType::F64 => self.dtype == value,
+                DType::Bool | DType::I64 => self.kind == Kind::Sum && self.dtype == DType::I64,
+                _ => false,
+            }
+        };
+        takes.then(|| FedReduce { reduce: self.clone(), fed: fed.clone() })
+    }
+
+    fn computed(&self) -> Option<Computed> {
+        match self.kind {
+            Kind::Sum => Some(Computed::Sum),
+            Kind::Mean => Some(Computed::Mean),
+            Kind::Max => Some(Computed::Max),
+            Kind::Min => Some(Computed::Min),
+            _ => None,
+        }
+    }
+}
+
+impl FedReduce {
+    /// Computes the program into memory first.
+    fn stored(&self, loads: &[(*const u8, &[usize])], outs: &[CpuView]) -> Result<()> {
+        let (p, shape) = (&self.fed.program, &self.fed.shape[..]);
+        let (dtype, strides) = (p.dtype(p.stores[0]), contiguous_strides(shape));
+        let memory = HostBuf::alloc(numel(shape) * dtype.size());
+        // SAFETY: the executor holds the operands' memory for this call; the result has memory of its own.
+        unsafe { crate::cpu::pointwise::run(p, shape, loads, &self.fed.scalars, &[(memory.ptr(), &strides)]) };
+        self.reduce.cpu(&[CpuView { ptr: memory.ptr(), dtype, shape, strides: &strides }], outs)
+    }
+}
+
+impl Kernel for FedReduce {
+    fn name(&self) -> &'static str {
+        self.reduce.op_name()
+    }
+    fn cpu(&self, ins: &[CpuView], outs: &[CpuView]) -> Result<()> {
+        let (p, shape) = (&self.fed.program, &self.fed.shape[..]);
+        let loads: SmallVec<[(*const u8, &[usize]); 8]> = ins.iter().map(|v| (v.ptr.cast_const(), v.strides)).collect();
+        let kind = self.reduce.computed().filter(|_| self.reduce.mask.is_sorted());
+        let Some(kind) = kind else { return self.stored(&loads, outs) };
+        // SAFETY: the executor holds the operands' memory for this call.
+        let values = unsafe { Values::new(p, shape, &loads, &self.fed.scalars) };
+        let n = self.reduce.count(shape);
+        let rows = shape.iter().product::<usize>() / n;
+        macro_rules! run {
+            ($t:ty, $o:ty) => {
+                computed::<$t, $o>(kind, outs[0].typed_mut(), rows, n, |range, block| {
+                    // SAFETY: the range lies within the rows, and the block is as long.
+                    unsafe { values.fill(range, block.as_mut_ptr().cast()) }
+                })
+            };
+        }
+        match p.dtype(p.stores[0]) {
+            DType::F32 => run!(f32, f32),
+            DType::F64 => run!(f64, f64),
+            DType::Bool => run!(bool, i64),
+            _ => run!(i64, i64),
+        }
+        Ok(())
+    }
+    fn gpu(&self, launch: &mut Launch, ins: &[GpuView], outs: &[GpuView]) -> Result<bool> {
+        self.reduce.run_gpu(launch, Some(&self.fed), ins, outs)
+    }
+    fn checks_data(&self) -> bool {
+        false
+    }
+    fn every_dtype(&self) -> bool {
+        true
+    }
+}
+
 impl Reduce {
     /// Runs as a fold with a step before it and one after it, in up to two launches.
-    pub(super) fn run_gpu(&self, launch: &mut Launch, x: &GpuView, outs: &[GpuView]) -> Result<bool> {
+    pub(super) fn run_gpu(
+        &self,
+        launch: &mut Launch,
+        fed: Option<&Fed>,
+        ins: &[GpuView],
+        outs: &[GpuView],
+    ) -> Result<bool> {
         use gpu::reduce::ReduceKind as R;
         use rows::{ABS, DIV, MUL, NE, POW, SQRT};
-        let half = matches!(x.dtype, DType::F16 | DType::BF16);
-        let wide = if half { DType::F32 } else { x.dtype };
-        let one = |v: f64| Steps::new(&[x.dtype], &[(Scalar::Float(v), wide)]);
+        let (dtype, shape) = match fed {
+            Some(f) => (f.program.dtype(f.program.stores[0]), &f.shape[..]),
+            None => (ins[0].dtype, ins[0].shape),
+        };
+        let half = matches!(dtype, DType::F16 | DType::BF16);
+        let wide = if half { DType::F32 } else { dtype };
+        let one = |v: f64| Steps::new(&[dtype], &[(Scalar::Float(v), wide)]);
         let mut before = None;
         let mut after: Option<(&'static Row, Option<f64>)> = None;
         let fold = match self.kind {
@@ -95,12 +198,12 @@ impl Reduce {
                 R::Var { correction }
             }
             Kind::Mean => {
-                after = Some((&DIV, Some(self.count(x.shape) as f64)));
+                after = Some((&DIV, Some(self.count(shape) as f64)));
                 R::Sum
             }
             Kind::CountNonzero => {
-                let mut s = Steps::new(&[x.dtype], &[(Scalar::Int(0), x.dtype)]);
-                let r = s.row(&NE, x.dtype, &[0, 1]);
+                let mut s = Steps::new(&[dtype], &[(Scalar::Int(0), dtype)]);
+                let r = s.row(&NE, dtype, &[0, 1]);
                 before = Some(s.done(r));
                 R::Sum
             }
@@ -133,8 +236,7 @@ impl Reduce {
             }
         };
         // 0-dim tensors are folded as one element
-        let lifted = GpuView { shape: &[1], strides: &[1], ..*x };
-        let (x, mask) = if x.shape.is_empty() { (&lifted, &[true][..]) } else { (x, &self.mask[..]) };
+        let (shape, mask) = if shape.is_empty() { (&[1][..], &[true][..]) } else { (shape, &self.mask[..]) };
         let result = outs[0];
         let after = after.map(|(row, value)| {
             let given: SmallVec<[(Scalar, DType); 1]> = value.iter().map(|v| (Scalar::Float(*v), wide)).collect();
@@ -152,15 +254,16 @@ impl Reduce {
         if let Some(v) = temp.view(wide) {
             outs[0] = v;
         }
-        if matches!(fold, R::Any | R::All) {
-            // uint8 holds the same bytes
-            outs[0].dtype = DType::Bool;
-        }
+        let before = match (fed, before) {
+            (None, before) => before,
+            (Some(f), None) => Some((f.program.clone(), f.scalars.clone())),
+            (Some(f), Some((p, s))) => Some((f.program.then(&p), f.scalars.iter().chain(&s).copied().collect())),
+        };
         let (program, scalars) = match &before {
             Some((p, s)) => (Some(p), &s[..]),
             None => (None, &[][..]),
         };
-        if !gpu::reduce::reduce(launch.rec, launch.gpu, fold, program, &[*x], scalars, x.shape, mask, &outs)? {
+        if !gpu::reduce::reduce(launch.rec, launch.gpu, fold, program, ins, scalars, shape, mask, &outs)? {
             return Ok(false);
         }
         match after {
@@ -168,9 +271,4 @@ impl Reduce {
             Some((p, s)) => gpu::pointwise::run(launch.rec, launch.gpu, &p, result.shape, &[outs[0]], &s, &[result]),
         }
     }
-}
-
-/// A result that is true or false, also where it is kept as uint8.
-fn truth<'a>(out: &CpuView<'a>) -> ViewMut<'a, bool> {
-    CpuView { dtype: DType::Bool, ..*out }.typed_mut()
 }

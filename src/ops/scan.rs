@@ -154,7 +154,7 @@ pub(crate) fn products_of_others(op: &Reduce, x: &Tensor) -> Result<Tensor> {
     }
     let flat = x.checked().reshape(-1)?;
     let others = exclusive(&flat, 0, false)?.checked().mul(&exclusive(&flat, 0, true)?)?;
-    others.checked().reshape(&x.shape())
+    others.checked().reshape(x.shape())
 }
 
 #[track_caller]

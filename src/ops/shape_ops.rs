@@ -39,7 +39,7 @@ fn roll(t: &Tensor, shifts: &[isize], dims: &[isize]) -> Result<Tensor> {
     ensure!(!shifts.is_empty(), Runtime, "`shifts` required");
     if dims.is_empty() && shifts.len() == 1 {
         let flat = t.checked().reshape(-1)?;
-        return roll(&flat, shifts, &[0])?.checked().view(&t.shape());
+        return roll(&flat, shifts, &[0])?.checked().view(t.shape());
     }
     ensure!(
         shifts.len() == dims.len(),

@@ -1,6 +1,6 @@
 //! Views: the same storage under another layout, with the gradient of each.
 
-use crate::error::{Result, ensure};
+use crate::error::{Error, Result, ensure};
 use crate::layout::Layout;
 use crate::shape::{Shape, wrap_dim};
 use crate::tensor::{Creation, Ctx, Tensor, ViewOp, methods, view, view_with_creation};
@@ -75,13 +75,13 @@ fn place(cx: &Ctx, g: &Tensor, part: impl FnOnce(&Tensor) -> Result<Tensor>) -> 
 }
 
 views! {
-    View { sizes: Vec<isize> } "ViewBackward0", |v, l| l.view(&v.sizes), |_v, g, cx| g.checked().reshape(&cx.input_shape(0));
+    View { sizes: Vec<isize> } "ViewBackward0", |v, l| l.view(&v.sizes), |_v, g, cx| g.checked().reshape(cx.input_shape(0));
     UnsafeView { shape: Vec<usize> } "UnsafeViewBackward0",
         |v, l| l.view(&v.shape.iter().map(|&s| s as isize).collect::<Vec<_>>()),
-        |_v, g, cx| g.checked().reshape(&cx.input_shape(0));
+        |_v, g, cx| g.checked().reshape(cx.input_shape(0));
     Alias {} "AliasBackward0", |_v, l| Ok(l.clone()), |_v, g, _cx| Ok(g.clone());
     Expand { sizes: Vec<isize> } "ExpandBackward0", |v, l| l.expand(&v.sizes),
-        |_v, g, cx| g.checked().sum_to_size(&cx.input_shape(0));
+        |_v, g, cx| g.checked().sum_to_size(cx.input_shape(0));
     Permute { dims: Vec<isize> } "PermuteBackward0", |v, l| l.permute(&v.dims), |v, g, cx| {
         let n = cx.input_shape(0).len();
         let mut back = vec![0; n];
@@ -105,11 +105,11 @@ views! {
     SplitWithSizes { dim: isize, start: isize, end: isize } "SplitWithSizesBackward0",
         |v, l| l.slice(v.dim, Some(v.start), Some(v.end), 1),
         |v, g, cx| place(cx, g, |x| x.checked().slice(v.dim, Some(v.start), Some(v.end), 1));
-    Squeeze {} "SqueezeBackward0", |_v, l| l.squeeze(None), |_v, g, cx| g.checked().reshape(&cx.input_shape(0));
+    Squeeze {} "SqueezeBackward0", |_v, l| l.squeeze(None), |_v, g, cx| g.checked().reshape(cx.input_shape(0));
     SqueezeDims { dims: Vec<isize> } "SqueezeBackward1", |v, l| l.squeeze(Some(&v.dims)),
-        |_v, g, cx| g.checked().reshape(&cx.input_shape(0));
+        |_v, g, cx| g.checked().reshape(cx.input_shape(0));
     Unsqueeze { dim: isize } "UnsqueezeBackward0", |v, l| l.unsqueeze(v.dim),
-        |_v, g, cx| g.checked().reshape(&cx.input_shape(0));
+        |_v, g, cx| g.checked().reshape(cx.input_shape(0));
     Unfold { dim: isize, size: usize, step: usize } "UnfoldBackward0", |v, l| l.unfold(v.dim, v.size, v.step), |v, g, cx| {
         // element k of each window in turn; windows may overlap
         let whole = zeros_in(cx);
@@ -142,7 +142,7 @@ views! {
             let count = flat.checked().index_add(0, &at, &one, 1)?;
             sums = sums.checked().div(&count)?;
         }
-        sums.checked().index_select(0, &at)?.checked().reshape(&cx.input_shape(0))
+        sums.checked().index_select(0, &at)?.checked().reshape(cx.input_shape(0))
     };
     Diagonal { offset: isize, a: isize, b: isize } "DiagonalBackward0", |v, l| l.diagonal(v.offset, v.a, v.b),
         |v, g, cx| place(cx, g, |x| x.checked().diagonal(v.offset, v.a, v.b));
@@ -217,7 +217,13 @@ methods! {
         let sizes = sizes.into_sizes();
         ensure!(!sizes.is_empty(), Runtime, "unflatten: sizes must be non-empty");
         let inner = Layout::contiguous(crate::shape::Dims::from_slice(&[shape[d]]));
-        let inner = inner.infer_size(&sizes)?;
+        let inner = inner.infer_size(&sizes).map_err(|e| match e {
+            Error::Runtime(m) if m.ends_with(&format!("is invalid for input of size {}", shape[d])) => Error::Runtime(format!(
+                "unflatten: Provided sizes {sizes:?} don't multiply up to the size of dim {d} ({}) in the input tensor",
+                shape[d]
+            )),
+            e => e,
+        })?;
         let mut all = shape[..d].to_vec();
         all.extend(&inner);
         all.extend(&shape[d + 1..]);
@@ -231,7 +237,7 @@ methods! {
 
     /// [`Tensor::expand`] to another tensor's sizes (`tensor.expand_as`).
     fn expand_as(&self, other: &Tensor) -> Tensor {
-        self.expand(&other.shape())
+        self.expand(other.shape())
     }
 
     /// [`Tensor::expand`] (`torch.broadcast_to`).
@@ -386,12 +392,12 @@ methods! {
 
     /// The same memory under another shape of equal size (`tensor.view_as`).
     fn view_as(&self, other: &Tensor) -> Tensor {
-        self.view(&other.shape())
+        self.view(other.shape())
     }
 
     /// [`Tensor::reshape`] to another tensor's sizes (`tensor.reshape_as`).
     fn reshape_as(&self, other: &Tensor) -> Tensor {
-        self.reshape(&other.shape())
+        self.reshape(other.shape())
     }
 
     /// Pieces of `size` along a dim, the last one maybe smaller (`torch.split`); views that may not be written to while

@@ -1,11 +1,14 @@
 //! Adam.
 
 use super::Optimizer;
+use super::fused::{self, by_device, takes};
 use super::group::{Groups, ParamGroup, Settings, float, optimizer_methods};
 use crate::error::{Result, ensure};
+use crate::gpu::kernels::optim as gpu;
 use crate::nn::StateDict;
 use crate::ops::zeros_like;
 use crate::tensor::{Tensor, unwrap};
+use std::collections::BTreeMap;
 
 /// Settings of [`Adam`].
 #[non_exhaustive]
@@ -159,39 +162,57 @@ impl Adam {
     }
 }
 
+/// The step of one parameter in elementwise ops.
+fn single(p: &Tensor, g: Tensor, o: &AdamOptions, m: &Moments) {
+    let mut g = if o.maximize { -g } else { g };
+    if o.weight_decay != 0.0 {
+        g = g + p * o.weight_decay;
+    }
+    let (beta1, beta2) = o.betas;
+    // torch.lerp: exact at its near end
+    let weight = 1.0 - beta1;
+    let gap = &g - &m.exp_avg;
+    if weight < 0.5 {
+        m.exp_avg.add_(gap * weight);
+    } else {
+        m.exp_avg.copy_(&(&g - gap * (1.0 - weight)));
+    }
+    m.exp_avg_sq.mul_(beta2).add_(&g * (1.0 - beta2) * &g);
+    let step = m.step as f64;
+    let (correction1, correction2) = (1.0 - beta1.powf(step), 1.0 - beta2.powf(step));
+    let square = match &m.max_exp_avg_sq {
+        Some(max) => max.copy_(&max.maximum(&m.exp_avg_sq)),
+        None => m.exp_avg_sq.clone(),
+    };
+    let denominator = square.sqrt() / correction2.sqrt() + o.eps;
+    p.add_(&m.exp_avg * (-o.lr / correction1) / denominator);
+}
+
 impl Optimizer for Adam {
     #[track_caller]
     fn step(&mut self) {
-        self.groups.step(|p, g, o, state| {
-            let m = state.get_or_insert_with(|| Moments {
-                step: 0,
-                exp_avg: zeros_like(p, ()),
-                exp_avg_sq: zeros_like(p, ()),
-                max_exp_avg_sq: o.amsgrad.then(|| zeros_like(p, ())),
-            });
-            m.step += 1;
-            let mut g = if o.maximize { -g } else { g };
-            if o.weight_decay != 0.0 {
-                g = g + p * o.weight_decay;
+        self.groups.step(|o, items| {
+            let mut fused: BTreeMap<u64, Vec<(Tensor, [Tensor; 3])>> = BTreeMap::new();
+            for (p, g, state) in items {
+                let m = state.get_or_insert_with(|| Moments {
+                    step: 0,
+                    exp_avg: zeros_like(p, ()),
+                    exp_avg_sq: zeros_like(p, ()),
+                    max_exp_avg_sq: o.amsgrad.then(|| zeros_like(p, ())),
+                });
+                m.step += 1;
+                if m.max_exp_avg_sq.is_none() && takes(p, &[&g, &m.exp_avg, &m.exp_avg_sq]) {
+                    let own = [p.clone(), m.exp_avg.clone(), m.exp_avg_sq.clone()];
+                    fused.entry(m.step).or_default().push((g, own));
+                } else {
+                    single(p, g, o, m);
+                }
             }
-            let (beta1, beta2) = o.betas;
-            // torch.lerp: exact at its near end
-            let weight = 1.0 - beta1;
-            let gap = &g - &m.exp_avg;
-            if weight < 0.5 {
-                m.exp_avg.add_(gap * weight);
-            } else {
-                m.exp_avg.copy_(&(&g - gap * (1.0 - weight)));
+            let AdamOptions { lr, betas, eps, weight_decay, maximize, .. } = *o;
+            let how = gpu::Adam { lr, betas, eps, weight_decay, decoupled: false, maximize };
+            for (step, items) in fused {
+                by_device(items, |i| i.1[0].device(), |items| fused::adam(how, step, items));
             }
-            m.exp_avg_sq.mul_(beta2).add_(&g * (1.0 - beta2) * &g);
-            let step = m.step as f64;
-            let (correction1, correction2) = (1.0 - beta1.powf(step), 1.0 - beta2.powf(step));
-            let square = match &m.max_exp_avg_sq {
-                Some(max) => max.copy_(&max.maximum(&m.exp_avg_sq)),
-                None => m.exp_avg_sq.clone(),
-            };
-            let denominator = square.sqrt() / correction2.sqrt() + o.eps;
-            p.add_(&m.exp_avg * (-o.lr / correction1) / denominator);
         });
     }
 

@@ -26,6 +26,9 @@ pub(super) fn float(x: f64) -> String {
     format!("{x:?}")
 }
 
+/// A parameter, its gradient and its state.
+pub(super) type Item<'a, S> = (&'a Tensor, Tensor, &'a mut Option<S>);
+
 /// All groups, and the state of each parameter in their order.
 #[derive(Debug)]
 pub(super) struct Groups<O, S> {
@@ -62,16 +65,14 @@ impl<O: Settings, S> Groups<O, S> {
         self.groups.iter().flat_map(|g| g.params.iter().cloned()).collect()
     }
 
-    /// Calls `update` with every parameter that has a gradient, the gradient, the group's settings and the parameter's state.
-    pub fn step(&mut self, mut update: impl FnMut(&Tensor, Tensor, &O, &mut Option<S>)) {
+    /// Calls `update` for each group with its settings and every parameter that has a gradient: the parameter, the gradient
+    /// and the parameter's state.
+    pub fn step(&mut self, mut update: impl FnMut(&O, Vec<Item<'_, S>>)) {
         no_grad(|| {
             let mut state = self.state.iter_mut();
             for group in &self.groups {
-                for (p, s) in group.params.iter().zip(&mut state) {
-                    if let Some(g) = p.grad() {
-                        update(p, g, &group.options, s);
-                    }
-                }
+                let items = group.params.iter().zip(&mut state).filter_map(|(p, s)| Some((p, p.grad()?, s)));
+                update(&group.options, items.collect());
             }
         });
     }

@@ -1,7 +1,8 @@
 //! Optimizers: they hold handles of parameters and change what lies under them, in PyTorch's order of operations. A step is a chain of
-//! elementwise in-place ops for each parameter, which the stream makes one kernel of.
+//! elementwise in-place ops for each parameter, which the stream makes one kernel of; on a GPU one kernel takes many parameters.
 
 mod adam;
+mod fused;
 mod group;
 mod sgd;
 

@@ -1,9 +1,12 @@
 //! Stochastic gradient descent.
 
 use super::Optimizer;
+use super::fused::{self, SgdItem, by_device, takes};
 use super::group::{Groups, ParamGroup, Settings, float, optimizer_methods};
 use crate::error::{Result, ensure};
+use crate::gpu::kernels::optim::Sgd;
 use crate::nn::StateDict;
+use crate::ops::zeros_like;
 use crate::tensor::{Tensor, unwrap};
 
 /// Settings of [`SGD`].
@@ -153,31 +156,51 @@ impl SGD {
     }
 }
 
+/// The step of one parameter in elementwise ops.
+fn single(p: &Tensor, g: Tensor, o: &SGDOptions, buffer: &mut Option<Tensor>) {
+    let mut g = if o.maximize { -g } else { g };
+    if o.weight_decay != 0.0 {
+        g = g + p * o.weight_decay;
+    }
+    if o.momentum != 0.0 {
+        let buffer = match buffer {
+            Some(b) => {
+                b.mul_(o.momentum);
+                if o.dampening == 0.0 {
+                    b.add_(&g)
+                } else {
+                    b.add_(&g * (1.0 - o.dampening))
+                };
+                &*b
+            }
+            // the first gradient goes in whole
+            none => &*none.insert(g.copy()),
+        };
+        g = if o.nesterov { g + buffer * o.momentum } else { buffer.clone() };
+    }
+    p.add_(g * -o.lr);
+}
+
 impl Optimizer for SGD {
     #[track_caller]
     fn step(&mut self) {
-        self.groups.step(|p, g, o, buffer| {
-            let mut g = if o.maximize { -g } else { g };
-            if o.weight_decay != 0.0 {
-                g = g + p * o.weight_decay;
+        self.groups.step(|o, items| {
+            // together: those without momentum yet, and those with
+            let mut fused: [Vec<SgdItem>; 2] = Default::default();
+            for (p, g, buffer) in items {
+                let started = buffer.is_some();
+                if !takes(p, &[Some(&g), buffer.as_ref()].into_iter().flatten().collect::<Vec<_>>()) {
+                    single(p, g, o, buffer);
+                    continue;
+                }
+                let state = (o.momentum != 0.0).then(|| buffer.get_or_insert_with(|| zeros_like(p, ())).clone());
+                fused[usize::from(started)].push((g, p.clone(), state));
             }
-            if o.momentum != 0.0 {
-                let buffer = match buffer {
-                    Some(b) => {
-                        b.mul_(o.momentum);
-                        if o.dampening == 0.0 {
-                            b.add_(&g)
-                        } else {
-                            b.add_(&g * (1.0 - o.dampening))
-                        };
-                        &*b
-                    }
-                    // the first gradient goes in whole
-                    none => &*none.insert(g.copy()),
-                };
-                g = if o.nesterov { g + buffer * o.momentum } else { buffer.clone() };
+            let SGDOptions { lr, momentum, dampening, weight_decay, nesterov, maximize } = *o;
+            let how = Sgd { lr, momentum, dampening, weight_decay, nesterov, maximize };
+            for (started, items) in [false, true].into_iter().zip(fused) {
+                by_device(items, |i| i.1.device(), |items| fused::sgd(how, started, items));
             }
-            p.add_(g * -o.lr);
         });
     }
 

@@ -35,10 +35,40 @@ pub fn default_gpu() -> &'static Mutex<PhiloxGenerator> {
     &GPU
 }
 
-/// Seeds the default generators of all devices (`torch.manual_seed`).
+/// Seeds the default generators of all devices (`torch.manual_seed`): the CPU's numbers are then PyTorch's.
 pub fn manual_seed(seed: u64) {
     CPU.lock().manual_seed(seed);
     GPU.lock().manual_seed(seed);
+}
+
+/// Seeds the default generators from the system, and says with what (`torch.seed`).
+pub fn seed() -> u64 {
+    let seed = CPU.lock().seed();
+    GPU.lock().manual_seed(seed);
+    seed
+}
+
+/// The seed that the default generators last started from (`torch.initial_seed`).
+pub fn initial_seed() -> u64 {
+    CPU.lock().initial_seed()
+}
+
+/// All that the default generators will do next, on every device (`torch.get_rng_state` and `torch.cuda.get_rng_state`).
+#[derive(Clone, Debug, PartialEq)]
+pub struct RngState {
+    cpu: CpuGenerator,
+    gpu: PhiloxGenerator,
+}
+
+/// A copy of the state of the default generators (`torch.get_rng_state`).
+pub fn get_rng_state() -> RngState {
+    RngState { cpu: CPU.lock().clone(), gpu: GPU.lock().clone() }
+}
+
+/// Goes on from a state (`torch.set_rng_state`).
+pub fn set_rng_state(state: &RngState) {
+    CPU.lock().clone_from(&state.cpu);
+    GPU.lock().clone_from(&state.gpu);
 }
 
 /// A seed that differs from run to run (`torch.seed`'s source).
@@ -54,10 +84,6 @@ pub struct CpuGenerator {
     engine: Mt19937,
     next_normal: Option<f64>,
 }
-
-/// Everything a [`CpuGenerator`] will do next (`torch.get_rng_state`).
-#[derive(Clone, Debug, PartialEq)]
-pub struct CpuState(CpuGenerator);
 
 impl Default for CpuGenerator {
     fn default() -> CpuGenerator {
@@ -87,16 +113,6 @@ impl CpuGenerator {
     /// The seed it last started from (`Generator.initial_seed`).
     pub fn initial_seed(&self) -> u64 {
         self.seed
-    }
-
-    /// A copy of the whole state (`Generator.get_state`).
-    pub fn get_state(&self) -> CpuState {
-        CpuState(self.clone())
-    }
-
-    /// Goes on from a state (`Generator.set_state`).
-    pub fn set_state(&mut self, state: &CpuState) {
-        self.clone_from(&state.0);
     }
 
     /// The next 32 random bits.

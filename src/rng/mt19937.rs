@@ -37,11 +37,6 @@ impl Mt19937 {
         y ^ (y >> 18)
     }
 
-    /// The untempered words and the position of the next one: all there is to the engine.
-    pub fn words(&self) -> (&[u32; N], usize) {
-        (&self.state, self.next)
-    }
-
     fn refill(&mut self) {
         let s = &mut self.state;
         let twist = |hi: u32, lo: u32| {

@@ -38,21 +38,6 @@ impl PhiloxGenerator {
         self
     }
 
-    /// The seed it last started from (`Generator.initial_seed`).
-    pub fn initial_seed(&self) -> u64 {
-        self.seed
-    }
-
-    /// A copy of the whole state (`Generator.get_state`).
-    pub fn get_state(&self) -> PhiloxGenerator {
-        self.clone()
-    }
-
-    /// Goes on from a state (`Generator.set_state`).
-    pub fn set_state(&mut self, state: &PhiloxGenerator) {
-        self.clone_from(state);
-    }
-
     /// Takes the next place in the sequence, when an op is recorded (also one that is dropped before it runs).
     pub fn next_op(&mut self) -> PhiloxKey {
         let key = PhiloxKey { seed: self.seed, offset: self.offset };

@@ -2,12 +2,14 @@
 
 use super::storage::StorageImpl;
 use crate::cpu::view::{View, ViewMut};
+use crate::device::Device;
 use crate::dtype::{DType, Element};
 use crate::error::Result;
 use crate::gpu::{self, GpuView};
 use crate::layout::Layout;
-use crate::program::Action;
+use crate::program::{Action, Program};
 use crate::scalar::Scalar;
+use crate::shape::Dims;
 use smallvec::SmallVec;
 use std::fmt::Debug;
 use std::panic::Location;
@@ -75,7 +77,7 @@ pub struct KernelCmd {
     pub kernel: Arc<dyn Kernel>,
     /// What it reads.
     pub ins: SmallVec<[Arg; 3]>,
-    /// What it writes: new storages, each covered whole.
+    /// What it writes: new storages, each covered whole, unless the kernel updates.
     pub outs: SmallVec<[Arg; 2]>,
     /// Who called.
     pub location: &'static Location<'static>,
@@ -176,6 +178,19 @@ pub enum Epilogue {
     Relu,
 }
 
+/// An elementwise program whose one result a kernel would read, and which the kernel may compute as it reads.
+#[derive(Clone, Debug)]
+pub struct Fed {
+    /// What is computed; it has one store.
+    pub program: Program,
+    /// The program's scalars.
+    pub scalars: SmallVec<[Scalar; 8]>,
+    /// The shape of the result; the program's loads have it too, by strides of 0 where they are broadcast.
+    pub shape: Dims,
+    /// Where it runs.
+    pub device: Device,
+}
+
 /// The device half of an op that is not elementwise. Only what saves time has a default: a forgotten kernel does not compile.
 pub trait Kernel: Debug + Send + Sync {
     /// PyTorch's name of the op.
@@ -186,6 +201,10 @@ pub trait Kernel: Debug + Send + Sync {
     fn gpu(&self, launch: &mut Launch, ins: &[GpuView], outs: &[GpuView]) -> Result<bool>;
     /// True where `cpu` can fail on the data: such an op runs at once, so that the error is raised at the call.
     fn checks_data(&self) -> bool;
+    /// True where its outputs are tensors that are there already, which it changes where they lie.
+    fn updates(&self) -> bool {
+        false
+    }
     /// True where `cpu` takes every dtype as it is, since it only moves elements or draws them. Else it gets bool, int64,
     /// float32 and float64: the others are converted before and after.
     fn every_dtype(&self) -> bool {
@@ -193,6 +212,11 @@ pub trait Kernel: Debug + Send + Sync {
     }
     /// The same kernel with the step that follows done in its launch, where that needs no new pipeline.
     fn absorb(&self, _: &Epilogue) -> Option<Arc<dyn Kernel>> {
+        None
+    }
+    /// The same kernel over a program's operands in place of its only input, which the program computes. It takes them in
+    /// every dtype.
+    fn feed(&self, _: &Fed) -> Option<Arc<dyn Kernel>> {
         None
     }
 }

@@ -44,6 +44,14 @@ fn device_gpu(device: Device) -> Result<&'static gpu::Gpu> {
     }
 }
 
+/// Whether a device computes a program itself.
+pub fn supports(device: Device, program: &Program) -> bool {
+    match device {
+        Device::Cpu => true,
+        gpu => device_gpu(gpu).is_ok_and(|gpu| gpu::pointwise::supports(program, &gpu.features)),
+    }
+}
+
 /// An elementwise program with its operands; the stores' flags tell which storages are written for the first time.
 pub struct Job<'a> {
     pub name: &'static str,
@@ -216,8 +224,10 @@ pub fn cpu_kernel(cmd: &KernelCmd) -> Result<()> {
 }
 
 fn cpu_as_given(cmd: &KernelCmd) -> Result<()> {
-    let _held = LockSet::lock(cmd.ins.iter().map(|a| (&*a.storage, false)));
-    let outs = cpu_views(&cmd.outs, true);
+    let updates = cmd.kernel.updates();
+    let written = cmd.outs.iter().filter(|_| updates).map(|a| (&*a.storage, true));
+    let _held = LockSet::lock(cmd.ins.iter().map(|a| (&*a.storage, false)).chain(written));
+    let outs = cpu_views(&cmd.outs, !updates);
     let ins = cpu_views(&cmd.ins, false);
     cmd.kernel.cpu(&ins, &outs)
 }
@@ -243,7 +253,7 @@ fn gpu_as_given(cmd: &KernelCmd, device: Device) -> Result<bool> {
     let gpu = device_gpu(device)?;
     let mut rec = gpu.lock();
     for a in &cmd.outs {
-        a.storage.gpu(&mut rec, true)?;
+        a.storage.gpu(&mut rec, !cmd.kernel.updates())?;
     }
     for a in &cmd.ins {
         a.storage.gpu(&mut rec, false)?;
@@ -258,7 +268,7 @@ fn by_transfer(cmd: &KernelCmd, device: Device) -> Result<()> {
     note_transfer(cmd.kernel.name(), dtype, device);
     let mut host = HostCopies::default();
     let ins = cmd.ins.iter().map(|a| host.copy(a, false)).collect::<Result<_>>()?;
-    let outs = cmd.outs.iter().map(|a| host.copy(a, true)).collect::<Result<_>>()?;
+    let outs = cmd.outs.iter().map(|a| host.copy(a, !cmd.kernel.updates())).collect::<Result<_>>()?;
     let on_host = KernelCmd { kernel: cmd.kernel.clone(), ins, outs, location: cmd.location };
     cpu_kernel(&on_host).map_err(|e| Error::Deferred {
         op: cmd.kernel.name(),

@@ -5,7 +5,7 @@
 //! or touches what it writes. Registers are values, not memory, so an in-place step inside a group cannot change what an
 //! earlier step read.
 
-use super::command::{Arg, Cmd, Epilogue, KernelCmd, PointCmd, Src};
+use super::command::{Arg, Cmd, Epilogue, Fed, KernelCmd, PointCmd, Src};
 use super::exec::{self, Job};
 use super::storage::StorageImpl;
 use crate::device::Device;
@@ -21,7 +21,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 /// Steps in one kernel: chains are cut here, so that their structures (and compiled kernels) stay few.
-const MAX_STEPS: usize = 32;
+const MAX_STEPS: usize = 64;
 /// WebGPU's default number of storage buffers a stage.
 const MAX_BUFFERS: usize = 8;
 /// Groups kept open at once.
@@ -181,6 +181,8 @@ impl Group {
     }
 
     fn add(&mut self, cmd: &PointCmd) {
+        // what nobody will read again is a value of the program only
+        self.writes.retain(Write::is_live);
         let mut srcs: SmallVec<[Value; 4]> = SmallVec::new();
         for (i, s) in cmd.srcs.iter().enumerate() {
             let want = cmd.src_dtype(i);
@@ -209,11 +211,11 @@ impl Group {
         self.commands += 1;
     }
 
-    /// Builds the program of what is still wanted, and runs it.
-    fn run(self) -> Result<()> {
+    /// The program of what is still wanted; None where nothing is.
+    fn build(&self) -> Option<Built<'_>> {
         let live: SmallVec<[&Write; 4]> = self.writes.iter().filter(|w| w.is_live()).collect();
         if live.is_empty() {
-            return Ok(());
+            return None;
         }
         let mut wanted = vec![false; self.steps.len()];
         let (mut use_load, mut use_scalar) = (vec![false; self.loads.len()], vec![false; self.scalars.len()]);
@@ -272,20 +274,52 @@ impl Group {
                 .collect(),
             stores: live.iter().map(|w| reg(&w.value)).collect(),
         };
+        Some(Built { program, loads, scalars: scalars.iter().map(|(s, _)| *s).collect(), live })
+    }
+
+    /// Runs what is still wanted.
+    fn run(self) -> Result<()> {
+        let Some(Built { program, loads, scalars, live }) = self.build() else { return Ok(()) };
         let name = match self.steps.last().map(|s| s.action) {
             Some(Action::Row(row)) => row.name,
             _ => "to",
         };
-        let job = Job {
-            name,
-            program,
-            shape: &self.shape,
-            loads,
-            scalars: scalars.iter().map(|(s, _)| *s).collect(),
-            stores: live.iter().map(|w| (&w.arg, w.fresh)).collect(),
-        };
-        job.run(self.device)
+        let stores = live.iter().map(|w| (&w.arg, w.fresh)).collect();
+        Job { name, program, shape: &self.shape, loads, scalars, stores }.run(self.device)
     }
+
+    /// The kernel with this group computed as it reads, where the group's one live value is the kernel's one input and
+    /// nobody else sees it.
+    fn feed(&self, c: &KernelCmd) -> Option<KernelCmd> {
+        let [input] = &c.ins[..] else { return None };
+        let hidden = !input.storage.visible() && input.storage.uses.load(Ordering::Relaxed) == 1;
+        let Built { program, loads, scalars, live } = self.build()?;
+        let [write] = live[..] else { return None };
+        let computed = (program.stores[0] as usize) >= program.loads.len() + program.scalars.len();
+        if !hidden || write.needed || !write.arg.same(input) || !computed || self.shape.contains(&0) {
+            return None;
+        }
+        if self.device.is_gpu() {
+            let mut ids: SmallVec<[u64; 8]> = loads.iter().map(|a| a.storage.id).collect();
+            ids.sort_unstable();
+            ids.dedup();
+            // one more holds the parts of a reduction in two passes
+            if ids.len() + c.outs.len() + 1 > MAX_BUFFERS || !exec::supports(self.device, &program) {
+                return None;
+            }
+        }
+        let ins = loads.into_iter().cloned().collect();
+        let kernel = c.kernel.feed(&Fed { program, scalars, shape: self.shape.clone(), device: self.device })?;
+        Some(KernelCmd { kernel, ins, outs: c.outs.clone(), location: c.location })
+    }
+}
+
+/// A group's program, its operands, and what it writes.
+struct Built<'a> {
+    program: Program,
+    loads: SmallVec<[&'a Arg; 8]>,
+    scalars: SmallVec<[Scalar; 8]>,
+    live: SmallVec<[&'a Write; 4]>,
 }
 
 #[derive(Default)]
@@ -352,9 +386,27 @@ impl Flush {
         self.groups[target].add(c);
     }
 
+    /// The group that a kernel can compute as it reads, and that kernel.
+    fn feed(&self, c: &KernelCmd, before: usize) -> Option<(usize, KernelCmd)> {
+        let [input] = &c.ins[..] else { return None };
+        let at = self.groups.iter().position(|g| g.writes(&input.storage))?;
+        // it runs after those that come between: they must not write what it reads
+        let group = &self.groups[at];
+        let moves =
+            self.groups.iter().take(before).skip(at + 1).all(|g| !group.loads.iter().any(|a| g.writes(&a.storage)));
+        Some((at, group.feed(c).filter(|_| moves)?))
+    }
+
     fn place_kernel(&mut self, c: &KernelCmd, cmd: &Cmd) {
         let before = self.groups.iter().rposition(|g| g.comes_before(cmd)).map_or(0, |i| i + 1);
-        self.need(&mut c.ins.iter(), None);
+        if let Some((group, fed)) = self.feed(c, before) {
+            self.groups.remove(group);
+            self.run_first_groups(before - 1);
+            let result = exec::kernel(&fed);
+            self.note(result);
+            return;
+        }
+        self.need(&mut c.ins.iter().chain(c.outs.iter().filter(|_| c.kernel.updates())), None);
         self.run_first_groups(before);
         let result = exec::kernel(c);
         self.note(result);

@@ -11,9 +11,10 @@ mod small;
 mod storage;
 mod widen;
 
-pub use command::{Arg, Cmd, CpuView, Epilogue, Kernel, KernelCmd, Launch, PointCmd, Src};
+pub use command::{Arg, Cmd, CpuView, Epilogue, Fed, Kernel, KernelCmd, Launch, PointCmd, Src};
 pub use exec::{device_counters, read_bytes, read_bytes_async, synchronize, transfers, upload};
 pub use locks::LockSet;
+pub use small::{Now, now};
 pub use storage::{Buf, Storage, StorageImpl, fill_bytes};
 
 use crate::device::Device;
@@ -211,7 +212,7 @@ pub fn kernel(cmd: KernelCmd) -> Result<()> {
     if on_cpu {
         let work: usize = cmd.ins.iter().chain(&cmd.outs).map(|a| a.layout.numel()).sum();
         if cmd.kernel.checks_data() || work <= 2 * SMALL {
-            cmd.ins.iter().for_each(|a| settle(&a.storage));
+            cmd.ins.iter().chain(cmd.outs.iter().filter(|_| cmd.kernel.updates())).for_each(|a| settle(&a.storage));
             count(|c| c.immediate += 1);
             return exec::cpu_kernel(&cmd);
         }

@@ -130,6 +130,11 @@ impl StorageImpl {
         LIVE.load(Ordering::Relaxed)
     }
 
+    /// Live tensor handles.
+    pub fn handles(&self) -> usize {
+        self.handles.load(Ordering::Acquire)
+    }
+
     /// True while a tensor can still see it.
     pub fn visible(&self) -> bool {
         self.handles.load(Ordering::Acquire) > 0

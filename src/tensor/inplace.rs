@@ -8,6 +8,7 @@ use super::tape::{Backward, Ctx, Func, Grads, Node, OutMeta, SavedSet, grad_enab
 use super::{Creation, In, Tensor, copy_into};
 use crate::error::{Result, bail, ensure};
 use crate::layout::Layout;
+use crate::stream::{self, Kernel, KernelCmd};
 use smallvec::SmallVec;
 use std::panic::Location;
 use std::sync::Arc;
@@ -210,4 +211,15 @@ pub fn swap_data(t: &Tensor, with: &Tensor) {
     body.version = Some(std::sync::Arc::new((t.version() + 1).into()));
     t.set_body(body);
     t.with_meta(|m| m.accumulator = std::sync::Weak::new());
+}
+
+/// Runs a kernel that changes tensors where they lie, without history.
+#[track_caller]
+pub fn update(kernel: Arc<dyn Kernel>, ins: &[&Tensor], outs: &[&Tensor]) -> Result<()> {
+    let location = Location::caller();
+    outs.iter().try_for_each(|t| check_inplace(t, false))?;
+    let args = |all: &[&Tensor]| all.iter().map(|t| t.arg()).collect();
+    stream::kernel(KernelCmd { kernel, ins: args(ins), outs: outs.iter().map(|t| t.arg()).collect(), location })?;
+    outs.iter().for_each(|t| t.bump_version());
+    Ok(())
 }

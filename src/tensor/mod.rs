@@ -18,7 +18,7 @@ pub(crate) use checked::{methods, unwrap};
 pub use create::{IntoTensorData, TensorOptions};
 pub use elementwise::{Elementwise, In, OUTPUT, Rule, copy_into, elementwise, elementwise_, to_dtype};
 pub use flags::{GradModeGuard, enable_grad, is_grad_enabled, no_grad, no_grad_guard};
-pub use inplace::{check_inplace, copy_tracked, fill_tracked, finish_inplace, swap_data};
+pub use inplace::{check_inplace, copy_tracked, fill_tracked, finish_inplace, swap_data, update};
 pub use promote::{can_cast, result_type};
 pub use tape::{
     Backward, Ctx, Edge, Func, Grads, Hook, Node, OutMeta, Saved, SavedSet, grad_enabled, next_sequence, no_grads,
@@ -202,6 +202,18 @@ impl Tensor {
         Arc::strong_count(&self.0) == 1
     }
 
+    /// True where nothing else sees its storage, all of which it covers: the only handle of a tensor, or of a view of one
+    /// that nobody holds.
+    pub(crate) fn owns_storage(&self) -> bool {
+        let held = match self.view_info() {
+            Some(v) if v.base.is_sole_handle() => 2,
+            Some(_) => return false,
+            None => 1,
+        };
+        let whole = |b: &Body| b.layout.numel() * b.dtype.size() == b.storage.nbytes && b.storage.handles() == held;
+        self.is_sole_handle() && self.with_body(whole)
+    }
+
     /// True where its storage is one value without a buffer.
     pub(crate) fn holds_constant(&self) -> bool {
         self.with_body(|b| b.storage.as_constant().is_some())
@@ -323,7 +335,6 @@ impl Tensor {
             return None;
         }
         view::refresh_grad_fn(self);
-        let this = self.clone();
         self.with_meta(|m| {
             if let Some(node) = &m.grad_fn {
                 return Some(Edge { node: node.clone(), index: m.output_nr });
@@ -332,7 +343,7 @@ impl Tensor {
                 return None;
             }
             let node = m.accumulator.upgrade().unwrap_or_else(|| {
-                let node = Node::accumulate(this);
+                let node = Node::accumulate(self.clone());
                 m.accumulator = Arc::downgrade(&node);
                 node
             });

@@ -24,7 +24,7 @@ impl<'a> Batch<'a> {
         self.data[(b * self.rows + i) * self.cols + j]
     }
     fn count(&self) -> usize {
-        if self.rows * self.cols == 0 { 0 } else { self.data.len() / (self.rows * self.cols) }
+        self.data.len().checked_div(self.rows * self.cols).unwrap_or(0)
     }
 }
 

@@ -29,7 +29,9 @@ thread_local! {
 /// Keeps panics' texts for the report instead of printing them.
 pub fn keep_panics() {
     std::panic::set_hook(Box::new(|info| {
-        let text = info.payload_as_str().unwrap_or("a panic without a text");
+        let text = info.payload();
+        let text = text.downcast_ref::<&str>().copied().or(text.downcast_ref::<String>().map(String::as_str));
+        let text = text.unwrap_or("a panic without a text");
         let at = info.location().map_or(String::new(), |l| format!(" ({}:{})", l.file(), l.line()));
         PANIC.set(format!("{text}{at}"));
     }));
@@ -182,17 +184,33 @@ fn gradients(maker: &Maker, got: &Value, vjp: &Json, tol: &Json) -> Result<(), S
     Ok(())
 }
 
-/// The call has to fail: at once, or, where only the device can see it, at the next wait.
-fn expect_error(folder: &Folder, case: &Json, device: Device) -> Result<(), Stop> {
-    let Prepared { call, row, .. } = prepare(folder, case, device)?;
-    let got = match (row.run)(&call) {
-        Ok(v) => v,
-        Err(Stop::Error(_)) => return Ok(()),
+/// The error of a case's call: at once, or, where only the device can see it, at the next wait. None if there was none.
+pub fn raised(folder: &Folder, case: &Json, device: Device) -> Result<Option<Error>, Stop> {
+    let Prepared { maker, call, row } = prepare(folder, case, device)?;
+    let error = match (row.run)(&call) {
+        Ok(v) => {
+            let mut tensors = Vec::new();
+            v.tensors(&mut tensors);
+            let read = tensors.iter().find_map(|t| Host::read(t).err());
+            read.or_else(|| device.synchronize().err())
+        }
+        Err(Stop::Error(e)) => Some(e),
         Err(other) => return Err(other),
     };
-    let mut tensors = Vec::new();
-    got.tensors(&mut tensors);
-    if tensors.iter().any(|t| Host::read(t).is_err()) || device.synchronize().is_err() {
+    if error.is_some() {
+        for (name, t) in &maker.tensors {
+            let (now, before) = (Host::read(t)?, folder.tensors[name].host());
+            if format!("{now:?}") != format!("{before:?}") {
+                return Err(Stop::Wrong(format!("the call failed and changed {name}")));
+            }
+        }
+    }
+    Ok(error)
+}
+
+/// The call has to fail, and to leave its arguments as they were.
+fn expect_error(folder: &Folder, case: &Json, device: Device) -> Result<(), Stop> {
+    if raised(folder, case, device)?.is_some() {
         return Ok(());
     }
     let (kind, message) =

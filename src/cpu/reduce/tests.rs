@@ -125,8 +125,7 @@ fn sums_and_moments_over_every_set_of_dims() {
                 close(vars[o].into(), squares / (len as f64 - 1.0).max(0.0), 1e-6, 1);
                 close(norms[o].into(), g.iter().map(|v| v * v).sum::<f64>().sqrt(), 1e-6, 1);
             }
-            let want: Vec<i64> =
-                groups(&whole, &shape, &st, &mask).iter().map(|g| g.iter().map(|&v| i64::from(v)).sum()).collect();
+            let want: Vec<i64> = groups(&whole, &shape, &st, &mask).iter().map(|g| g.iter().sum()).collect();
             assert_eq!(exact, want);
         }
     }
@@ -229,7 +228,7 @@ fn computed_sums_equal_stored_ones_to_the_bit() {
         let x: Vec<f32> = noise(rows * n, 9).into_iter().map(|v| v as f32).collect();
         let stored = run::<f32, f32>(&x, &[rows, n], &[n, 1], &[false, true], |o, v| sum(o, v, &[false, true]));
         let mut out = vec![9f32; rows];
-        sum_computed(ViewMut::from_slice(&mut out, &[rows], &[1]), rows, n, |r, b: &mut [f32]| {
+        computed(Computed::Sum, ViewMut::from_slice(&mut out, &[rows], &[1]), rows, n, |r, b: &mut [f32]| {
             b.copy_from_slice(&x[r])
         });
         assert_eq!(out, stored);

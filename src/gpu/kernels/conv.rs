@@ -220,6 +220,7 @@ fn conv2d_weight_grad_on(
         Runtime,
         "conv2d kernel: one bias for each output channel"
     );
+    let wave = if core.is_none() { conv_wave::WeightPlan::new(rec, &s, spec) } else { None };
     let core = core.unwrap_or_else(|| Core::pick(rec, s.outputs));
     let weights = s.inputs * s.taps();
     let cols = weights + usize::from(bias.is_some());
@@ -227,26 +228,35 @@ fn conv2d_weight_grad_on(
     if total == 0 {
         return Ok(());
     }
-    let plan = Plan::new(core, [s.outputs, cols, s.batch * s.out_plane()], s.groups)?;
     let sample = s.groups * s.inputs * s.plane();
     let out_sample = s.groups * s.outputs * s.out_plane();
     word((x.offset + s.batch * sample).max(grad.offset + s.batch * out_sample))?;
-    let whole = s.out_plane().is_multiple_of(4) && grad.offset.is_multiple_of(4);
-    let mut params = plan.head.to_vec();
-    params.extend([if whole { 0 } else { 4 }, word(weights)?]);
-    params.extend([word(s.input[0])?, word(s.input[1])?, word(s.kernel[0])?, word(s.kernel[1])?]);
-    params.extend(Sizes::moves(spec)?);
-    params.extend([word(s.output[1])?, word(s.out_plane())?]);
-    params.extend([word(sample)?, word(s.inputs * s.plane())?, word(out_sample)?]);
-    params.extend([word(x.offset)?, word(grad.offset)?]);
-    params.extend([per(s.taps()), per(s.kernel[1]), per(s.output[1]), per(s.out_plane())]);
-    let k = core.kernel(rec, "conv2d weight gradient", WEIGHT, 3, params.len())?;
-    let parts = rec.alloc(4 * (plan.splits * total) as u64)?;
-    rec.dispatch(k, &[x.buffer, grad.buffer, grad.buffer, &parts], &params, plan.tiles as u32)?;
+    let splits;
+    let parts;
+    if let Some(wave) = wave {
+        splits = wave.parts();
+        parts = rec.alloc(4 * (splits * total) as u64)?;
+        conv_wave::weight_grad(rec, &wave, &s, [x, grad], cols, &parts, spec)?;
+    } else {
+        let plan = Plan::new(core, [s.outputs, cols, s.batch * s.out_plane()], s.groups)?;
+        splits = plan.splits;
+        parts = rec.alloc(4 * (splits * total) as u64)?;
+        let whole = s.out_plane().is_multiple_of(4) && grad.offset.is_multiple_of(4);
+        let mut params = plan.head.to_vec();
+        params.extend([if whole { 0 } else { 4 }, word(weights)?]);
+        params.extend([word(s.input[0])?, word(s.input[1])?, word(s.kernel[0])?, word(s.kernel[1])?]);
+        params.extend(Sizes::moves(spec)?);
+        params.extend([word(s.output[1])?, word(s.out_plane())?]);
+        params.extend([word(sample)?, word(s.inputs * s.plane())?, word(out_sample)?]);
+        params.extend([word(x.offset)?, word(grad.offset)?]);
+        params.extend([per(s.taps()), per(s.kernel[1]), per(s.output[1]), per(s.out_plane())]);
+        let k = core.kernel(rec, "conv2d weight gradient", WEIGHT, 3, params.len())?;
+        rec.dispatch(k, &[x.buffer, grad.buffer, grad.buffer, &parts], &params, plan.tiles as u32)?;
+    }
     let k = rec.kernel("conv2d sum", || Ok(source("conv2d sum", &[SUM], 1, 2, 7)))?;
     let params = [
         word(total)?,
-        word(plan.splits)?,
+        word(splits)?,
         word(s.outputs * cols)?,
         word(cols)?,
         word(weights)?,

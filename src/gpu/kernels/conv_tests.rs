@@ -29,9 +29,9 @@ fn check(g: &Gpu, core: Option<Core>, x: [usize; 4], o: usize, k: [usize; 2], sp
     let size = |d: usize| (x[2 + d] + 2 * spec.padding[d] - spec.dilation[d] * (k[d] - 1) - 1) / spec.stride[d] + 1;
     let oshape = [x[0], o, size(0), size(1)];
     let input = Host::laid(g, &x, &[0, 1, 2, 3], 3, 1);
-    let weight = Host::laid(g, &wshape, &[0, 1, 2, 3], if o % 2 == 0 { 0 } else { 1 }, 2);
+    let weight = Host::laid(g, &wshape, &[0, 1, 2, 3], if o.is_multiple_of(2) { 0 } else { 1 }, 2);
     let bias = Host::laid(g, &[o], &[0], 2, 3);
-    let grad = Host::laid(g, &oshape, &[0, 1, 2, 3], if o % 2 == 0 { 0 } else { 5 }, 4);
+    let grad = Host::laid(g, &oshape, &[0, 1, 2, 3], if o.is_multiple_of(2) { 0 } else { 5 }, 4);
     let zeros = |shape: &[usize]| Host::dense(g, vec![9.0f32; shape.iter().product()], shape);
     let (out, relu) = (zeros(&oshape), zeros(&oshape));
     let (gx, gw, gb, gw2) = (zeros(&x), zeros(&wshape), zeros(&[o]), zeros(&wshape));
@@ -143,6 +143,9 @@ fn every_configuration_is_valid() {
         }
     }
     crate::gpu::testing::check_wgsl(&conv_wave::wgsl());
+    for kernel in [[1, 2], [3, 3], [1, 5]] {
+        crate::gpu::testing::check_wgsl(&conv_wave::weight_wgsl(kernel));
+    }
     crate::gpu::testing::check_wgsl(&source("conv2d sum", &[SUM], 1, 2, 7));
 }
 

@@ -7,8 +7,10 @@ use super::conv::{ConvSpec, Sizes};
 use super::matmul::{Act, accumulators};
 use super::{per, source, word};
 use crate::error::Result;
-use crate::gpu::{GpuView, KernelSource, Recorder};
+use crate::gpu::{Buffer, GpuView, KernelSource, Recorder};
 use std::fmt::Write;
+
+const PIXELS: &str = include_str!("../../../shaders/lib/pixels.wgsl");
 
 /// Output channels and pixels of a lane, and of a tile.
 const ROWS: usize = 16;
@@ -25,7 +27,7 @@ pub(super) fn wgsl() -> KernelSource {
         let _ = writeln!(s, "    c{} += w{r} * low;\n    c{} += w{r} * high;", 2 * r, 2 * r + 1);
     }
     s.push_str("}\n");
-    source("conv2d wave", &[&s, include_str!("../../../shaders/conv_wave.wgsl")], 3, 1, 32)
+    source("conv2d wave", &[&s, PIXELS, include_str!("../../../shaders/conv_wave.wgsl")], 3, 1, 32)
 }
 
 /// What moves over what, in the kernel's terms.
@@ -131,4 +133,154 @@ impl Walk {
         let buffers = [x.buffer, w.buffer, bias.map_or(w.buffer, |b| b.buffer), out.buffer];
         rec.dispatch(k, &buffers, &params, tiles as u32)
     }
+}
+
+/// Output channels of a workgroup of the weight's gradient, and its partial sums: one a lane.
+const BLOCK: usize = 8;
+
+/// How the gradient for the weight is cut.
+pub(super) struct WeightPlan {
+    /// Parts of the depth, each of which gives partial sums for every lane.
+    splits: usize,
+    /// Quads of pixels of a part.
+    chunk: usize,
+    row_quads: usize,
+    quads: usize,
+}
+
+impl WeightPlan {
+    /// None where the gradient does not suit: what has many channels is better off with shared loads.
+    pub fn new(rec: &Recorder, s: &Sizes, spec: &ConvSpec) -> Option<WeightPlan> {
+        let row_quads = s.output[1].div_ceil(4);
+        let quads = s.batch * s.output[0] * row_quads;
+        let suits = rec.subgroup_size() == 8
+            && spec.stride[1] == 1
+            && spec.dilation[1] == 1
+            && (2..=5).contains(&s.kernel[1])
+            && s.taps() <= 9
+            && s.outputs <= 16
+            && s.inputs * s.taps() <= 64
+            && s.output[1] > 2 * row_quads;
+        let units = s.groups * s.inputs * s.outputs.div_ceil(BLOCK);
+        let splits = (8 / units).clamp(1, quads.div_ceil(64).max(1));
+        let chunk = quads.div_ceil(splits).next_multiple_of(LANES);
+        suits.then(|| WeightPlan { splits: quads.div_ceil(chunk).max(1), chunk, row_quads, quads })
+    }
+
+    /// Partial sums of every element of the result.
+    pub fn parts(&self) -> usize {
+        self.splits * LANES
+    }
+}
+
+/// The kernel of the weight's gradient for a window's height and width: every tap of eight output channels is an
+/// accumulator of its own.
+pub(super) fn weight_wgsl(kernel: [usize; 2]) -> KernelSource {
+    let [kh, kw] = kernel;
+    let taps = kh * kw;
+    let mut s = String::new();
+    // writing to a String cannot fail
+    for r in 0..BLOCK {
+        let _ = writeln!(s, "var<private> g{r}: vec4<f32>;\nvar<private> b{r}: vec4<f32>;");
+        for t in 0..taps {
+            let _ = writeln!(s, "var<private> c{r}_{t}: vec4<f32>;");
+        }
+    }
+    s.push_str("fn clear() {\n");
+    for r in 0..BLOCK {
+        let _ = writeln!(s, "    b{r} = vec4<f32>();");
+        for t in 0..taps {
+            let _ = writeln!(s, "    c{r}_{t} = vec4<f32>();");
+        }
+    }
+    s.push_str("}\nfn push_grad(g: vec4<f32>) {\n");
+    for r in 1..BLOCK {
+        let _ = writeln!(s, "    g{} = g{r};", r - 1);
+    }
+    let _ = writeln!(s, "    g{} = g;\n}}", BLOCK - 1);
+    s.push_str("fn multiply(plane: u32, top: u32, left: u32, mine: vec4<bool>) {\n    let x = left - P.pad_w;\n");
+    for ky in 0..kh {
+        let _ = writeln!(
+            s,
+            "    {{
+        let y = top * P.stride_h + {ky}u * P.dilation_h - P.pad_h;
+        var low = row_quad(plane + y * P.width, x, P.width, y < P.height);
+        var high = row_quad(plane + y * P.width, x + 4u, P.width, y < P.height);"
+        );
+        for kx in 0..kw {
+            // pixels past the row's end meet no input, which may be infinite
+            let _ = writeln!(s, "        let w{kx} = select(vec4<f32>(), low, mine);");
+            for r in 0..BLOCK {
+                let _ = writeln!(s, "        c{r}_{} += g{r} * w{kx};", ky * kw + kx);
+            }
+            if kx + 1 < kw {
+                s.push_str("        low = vec4(low.yzw, high.x);\n        high = vec4(high.yzw, 0.0);\n");
+            }
+        }
+        s.push_str("    }\n");
+    }
+    s.push_str("}\nfn add_bias() {\n");
+    for r in 0..BLOCK {
+        let _ = writeln!(s, "    b{r} += g{r};");
+    }
+    s.push_str("}\nfn total(v: vec4<f32>) -> f32 {\n    return (v.x + v.y) + (v.z + v.w);\n}\nfn put_row(at: u32, bias: u32) {\n");
+    for t in 0..taps {
+        let _ = writeln!(s, "    OUT[at + {t}u] = total(c0_{t});");
+    }
+    s.push_str("    if bias != 0u { OUT[bias] = total(b0); }\n");
+    for r in 1..BLOCK {
+        let _ = writeln!(s, "    b{} = b{r};", r - 1);
+        for t in 0..taps {
+            let _ = writeln!(s, "    c{}_{t} = c{r}_{t};", r - 1);
+        }
+    }
+    let _ = writeln!(s, "}}\nconst TAPS: u32 = {taps}u;");
+    let text = include_str!("../../../shaders/conv_wave_weight.wgsl");
+    source("conv2d wave weight", &[&s, PIXELS, text], 2, 1, 28)
+}
+
+/// Partial sums of the gradient for the weight, [group][part][row][column]: as the other core gives them.
+pub(super) fn weight_grad(
+    rec: &mut Recorder,
+    plan: &WeightPlan,
+    s: &Sizes,
+    [x, grad]: [&GpuView; 2],
+    cols: usize,
+    parts: &Buffer,
+    spec: &ConvSpec,
+) -> Result<()> {
+    let blocks = s.outputs.div_ceil(BLOCK);
+    let tiles = s.groups * s.inputs * blocks * plan.splits;
+    let plane = s.input[0] * s.input[1];
+    let out_plane = s.output[0] * s.output[1];
+    let params = [
+        word(s.outputs)?,
+        word(s.inputs)?,
+        word(cols)?,
+        word(plan.quads)?,
+        word(plan.row_quads)?,
+        word(plan.chunk)?,
+        word(plan.splits)?,
+        word(blocks)?,
+        word(tiles)?,
+        1,
+        word(s.input[0])?,
+        word(s.input[1])?,
+        word(s.output[0])?,
+        word(s.output[1])?,
+        word(spec.stride[0])?,
+        word(spec.dilation[0])?,
+        word(spec.padding[0])?,
+        word(spec.padding[1])?,
+        word(s.groups * s.inputs * plane)?,
+        word(s.inputs * plane)?,
+        word(s.groups * s.outputs * out_plane)?,
+        word(x.offset)?,
+        word(grad.offset)?,
+        per(plan.row_quads),
+        per(s.output[0]),
+    ];
+    let [kh, kw] = s.kernel;
+    let k = rec.kernel(&format!("conv2d wave weight {kh}x{kw}"), || Ok(weight_wgsl([kh, kw])))?;
+    rec.dispatch(k, &[x.buffer, grad.buffer, parts], &params, tiles as u32)
 }

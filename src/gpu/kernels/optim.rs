@@ -1,11 +1,12 @@
-//! Optimizer steps over many parameters, two to a dispatch: that is what eight storage buffers allow.
+//! Optimizer steps over many parameters, as many to a dispatch as the device binds buffers for, sixteen at most.
 //!
 //! The order of operations is PyTorch's: the sign of maximize, then weight decay, then momentum; Adam's eps outside the root.
 //! Everything is contiguous and in place.
 
 use super::{need_dense, need_f32, source, word};
 use crate::error::{Result, ensure};
-use crate::gpu::{Buffer, GpuView, Recorder};
+use crate::gpu::{Buffer, GpuView, KernelSource, Recorder};
+use std::fmt::Write;
 
 /// A step of SGD.
 #[derive(Clone, Copy, Debug)]
@@ -70,16 +71,99 @@ pub struct AdamParam<'a> {
 const SGD: &str = include_str!("../../../shaders/sgd.wgsl");
 const ADAM: &str = include_str!("../../../shaders/adam.wgsl");
 
+/// Most parameters of a dispatch.
+const PARTS: usize = 16;
+/// Elements of a workgroup.
+const BLOCK: usize = 256;
+
+/// An optimizer's kernel for some number of parameters.
+fn parts_source(name: &str, text: &str, parts: usize, states: &[&str], tail: usize) -> KernelSource {
+    let mut s = format!("const PARTS: u32 = {parts}u;\n{text}\n");
+    // writing to a String cannot fail
+    let mut binding = 0;
+    let mut bind = |s: &mut String, access: &str, name: String| {
+        binding += 1;
+        let _ = writeln!(s, "@group(0) @binding({binding}) var<storage, {access}> {name}: array<f32>;");
+    };
+    for k in 0..parts {
+        bind(&mut s, "read", format!("GRAD{k}"));
+    }
+    for k in 0..parts {
+        bind(&mut s, "read_write", format!("PARAM{k}"));
+        states.iter().for_each(|state| bind(&mut s, "read_write", format!("{}{k}", state.to_uppercase())));
+    }
+    for k in 0..parts {
+        let _ = writeln!(s, "fn part{k}(id: u32, t: u32) {{\n    let p = P.parts[{k}];");
+        let _ = writeln!(s, "    for (var j = 0u; j < {}u; j++) {{", BLOCK / 64);
+        let _ =
+            writeln!(s, "        let i = (id - p.first) * {BLOCK}u + j * 64u + t;\n        if i >= p.n {{ return; }}");
+        let mut given = format!("PARAM{k}[p.param + i], GRAD{k}[p.grad + i]");
+        let mut kept = String::new();
+        for (n, state) in states.iter().enumerate() {
+            let place = format!("{}{k}[p.state{n} + i]", state.to_uppercase());
+            let _ = write!(given, ", {place}");
+            let _ = writeln!(kept, "        {place} = s.{state};");
+        }
+        if states.is_empty() {
+            given.push_str(", 0.0");
+        }
+        let _ =
+            writeln!(s, "        let s = update({given});\n        PARAM{k}[p.param + i] = s.param;\n{kept}    }}\n}}");
+    }
+    s.push_str(
+        "@compute @workgroup_size(64)
+fn main(
+    @builtin(workgroup_id) wg: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) t: u32,
+) {
+    let id = wg.x + wg.y * groups.x;
+",
+    );
+    for k in 0..parts {
+        let head = if k == 0 { "    if" } else { " else if" };
+        match k + 1 {
+            next if next < parts => {
+                let _ = write!(s, "{head} id < P.parts[{next}].first {{ part{k}(id, t); }}");
+            }
+            _ if k == 0 => s.push_str("    part0(id, t);"),
+            _ => {
+                let _ = write!(s, " else {{ part{k}(id, t); }}");
+            }
+        }
+    }
+    s.push_str("\n}\n");
+    source(name, &[&s], parts, parts * (1 + states.len()), 8 * parts + tail)
+}
+
 /// The parameters of a step cut into dispatches: neighbours of one kind that share no memory go together.
-fn pairs<'a, T>(all: &'a [T], alike: impl Fn(&T, &T) -> bool) -> Vec<&'a [T]> {
+fn cut<'a, T>(all: &'a [T], most: usize, alike: impl Fn(&T, &T) -> bool) -> Vec<&'a [T]> {
     let mut out = Vec::new();
     let mut rest = all;
-    while let [first, tail @ ..] = rest {
-        let n = if tail.first().is_some_and(|second| alike(first, second)) { 2 } else { 1 };
+    while !rest.is_empty() {
+        let end = rest.len().min(most);
+        let n = (1..end).find(|&n| !rest[..n].iter().all(|p| alike(p, &rest[n]))).unwrap_or(end);
         out.push(&rest[..n]);
         rest = &rest[n..];
     }
     out
+}
+
+/// How many parameters a dispatch takes, where each binds so many buffers.
+fn most(rec: &Recorder, buffers: usize) -> usize {
+    (rec.limits().max_storage_buffers_per_shader_stage as usize / buffers).clamp(1, PARTS)
+}
+
+/// A part's words, and the workgroups before it counted on.
+fn part(words: &mut Vec<u32>, groups: &mut usize, views: &[&GpuView]) -> Result<()> {
+    let n = views[0].numel();
+    words.extend([word(n)?, word(*groups)?]);
+    for k in 0..4 {
+        words.push(word(views.get(k).map_or(0, |v| v.offset))?);
+    }
+    words.extend([0; 2]);
+    *groups += n.div_ceil(BLOCK);
+    Ok(())
 }
 
 fn checked(op: &str, views: &[&GpuView]) -> Result<()> {
@@ -120,42 +204,24 @@ pub fn sgd(rec: &mut Recorder, how: &Sgd, params: &[SgdParam]) -> Result<()> {
         let (x, y): (Vec<&Buffer>, Vec<&Buffer>) = (x.iter().collect(), y.iter().collect());
         a.state.map(|s| s.1) == b.state.map(|s| s.1) && apart(&x, &y)
     };
-    // what is written but not there needs a place of its own
-    let mut spare: Vec<Buffer> = Vec::new();
-    for pair in pairs(&todo, alike) {
-        let k = rec.kernel("sgd", || Ok(source("sgd", &[SGD], 2, 4, 14)))?;
-        let mut words = Vec::with_capacity(14);
-        let (mut groups, mut first) = (0, 0);
-        for i in 0..2 {
-            let Some(p) = pair.get(i) else {
-                words.extend([0; 4]);
-                continue;
-            };
-            let n = p.param.numel();
-            words.extend([word(n)?, word(p.param.offset)?, word(p.grad.offset)?]);
-            words.push(word(p.state.map_or(0, |s| s.0.offset))?);
-            groups += n.div_ceil(64);
-            if i == 0 {
-                first = groups;
-            }
+    let states: &[&str] = if carries { &["state"] } else { &[] };
+    for chunk in cut(&todo, most(rec, 2 + states.len()), alike) {
+        let name = format!("sgd {}.{}", chunk.len(), states.len());
+        let k = rec.kernel(&name, || Ok(parts_source(&name, SGD, chunk.len(), states, 5)))?;
+        let (mut words, mut groups) = (Vec::with_capacity(8 * chunk.len() + 5), 0);
+        for p in chunk {
+            let state = p.state.as_ref().map_or(&p.param, |s| &s.0);
+            part(&mut words, &mut groups, &[&p.param, &p.grad, state])?;
         }
-        let fresh = pair[0].state.is_some_and(|s| !s.1);
+        let fresh = chunk[0].state.is_some_and(|s| !s.1);
         let flag = |on: bool, bit: u32| if on { bit } else { 0 };
-        words.push(word(first)?);
         words.push(flag(how.maximize, 1) | flag(carries, 2) | flag(fresh, 4) | flag(how.nesterov, 8));
         let numbers = [how.lr, how.momentum, 1.0 - how.dampening, how.weight_decay];
         words.extend(numbers.map(|v| (v as f32).to_bits()));
-        let missing = (2 - pair.len()) * 2 + if carries { 0 } else { pair.len() };
-        while spare.len() < missing {
-            spare.push(rec.alloc(4)?);
-        }
-        let mut free = spare.iter();
-        let mut take = || free.next().expect("as many as are missing");
-        let grads = [pair[0].grad.buffer, pair[pair.len() - 1].grad.buffer];
-        let mut bound = grads.to_vec();
-        for i in 0..2 {
-            bound.push(pair.get(i).map_or_else(&mut take, |p| p.param.buffer));
-            bound.push(pair.get(i).and_then(|p| p.state.as_ref()).map_or_else(&mut take, |s| s.0.buffer));
+        let mut bound: Vec<&Buffer> = chunk.iter().map(|p| p.grad.buffer).collect();
+        for p in chunk {
+            bound.push(p.param.buffer);
+            bound.extend(p.state.as_ref().map(|s| s.0.buffer));
         }
         rec.dispatch(k, &bound, &words, word(groups)?)?;
     }
@@ -179,40 +245,24 @@ pub fn adam(rec: &mut Recorder, how: &Adam, params: &[AdamParam]) -> Result<()> 
         let (x, y) = (all(a), all(b));
         a.step == b.step && apart(&x.each_ref(), &y.each_ref())
     };
-    let mut spare: Vec<Buffer> = Vec::new();
-    for pair in pairs(&todo, alike) {
-        let k = rec.kernel("adam", || Ok(source("adam", &[ADAM], 2, 6, 26)))?;
-        let mut words = Vec::with_capacity(26);
-        let (mut groups, mut first) = (0, 0);
-        for i in 0..2 {
-            let Some(p) = pair.get(i) else {
-                words.extend([0; 8]);
-                continue;
-            };
-            let n = p.param.numel();
-            words.extend([word(n)?, word(p.param.offset)?, word(p.grad.offset)?]);
-            words.extend([word(p.mean.offset)?, word(p.square.offset)?, 0, 0, 0]);
-            groups += n.div_ceil(64);
-            if i == 0 {
-                first = groups;
-            }
+    for chunk in cut(&todo, most(rec, 4), alike) {
+        let name = format!("adam {}", chunk.len());
+        let k = rec.kernel(&name, || Ok(parts_source(&name, ADAM, chunk.len(), &["mean", "square"], 9)))?;
+        let (mut words, mut groups) = (Vec::with_capacity(8 * chunk.len() + 9), 0);
+        for p in chunk {
+            part(&mut words, &mut groups, &[&p.param, &p.grad, &p.mean, &p.square])?;
         }
         let (beta1, beta2) = how.betas;
-        let step = pair[0].step as f64;
+        let step = chunk[0].step as f64;
         let (correct1, correct2) = (1.0 - beta1.powf(step), 1.0 - beta2.powf(step));
-        words.push(word(first)?);
         words.push(u32::from(how.maximize) | if how.decoupled { 2 } else { 0 });
         let decay = if how.decoupled { 1.0 - how.lr * how.weight_decay } else { how.weight_decay };
         let numbers = [how.lr / correct1, decay, beta1, beta2, 1.0 - beta1, 1.0 - beta2, correct2.sqrt(), how.eps];
         words.extend(numbers.map(|v| (v as f32).to_bits()));
-        while spare.len() < (2 - pair.len()) * 3 {
-            spare.push(rec.alloc(4)?);
-        }
-        let mut bound = vec![pair[0].grad.buffer, pair[pair.len() - 1].grad.buffer];
-        for p in pair {
+        let mut bound: Vec<&Buffer> = chunk.iter().map(|p| p.grad.buffer).collect();
+        for p in chunk {
             bound.extend([p.param.buffer, p.mean.buffer, p.square.buffer]);
         }
-        bound.extend(spare.iter().take(8 - bound.len()));
         rec.dispatch(k, &bound, &words, word(groups)?)?;
     }
     Ok(())

@@ -14,30 +14,12 @@ pub use logic::*;
 pub use math::*;
 pub use special::*;
 
+#[cfg(test)]
+mod table;
+#[cfg(test)]
+pub use table::{all_rows, dual_of, row};
+
 use super::Float;
-use super::dual::DualFn;
-use crate::program::Row;
-use std::collections::HashMap;
-use std::sync::LazyLock;
-
-/// A row and its formula on dual numbers, where it is a differentiable function of floats.
-pub(super) type Entry = (&'static Row, Option<DualFn>);
-
-static TABLE: LazyLock<Vec<Entry>> = LazyLock::new(|| {
-    let parts = [
-        arith::TABLE,
-        logic::TABLE,
-        &[(&WHERE, None)],
-        math::TABLE,
-        activation::TABLE,
-        backward::TABLE,
-        special::TABLE,
-    ];
-    parts.concat()
-});
-static ROWS: LazyLock<Vec<&'static Row>> = LazyLock::new(|| TABLE.iter().map(|e| e.0).collect());
-static BY_NAME: LazyLock<HashMap<&'static str, Entry>> =
-    LazyLock::new(|| TABLE.iter().map(|&e| (e.0.name, e)).collect());
 
 /// Two factors of the sigmoid of `x`, each a normal number where what it is to be multiplied by may still bring the product
 /// back from below the smallest one: GPUs flush subnormal numbers to zero.
@@ -53,21 +35,6 @@ fn sigmoid_parts<T: Float>(x: T) -> [T; 2] {
 fn times_exp<T: Float>(g: T, x: T) -> T {
     let h = (x * 0.5).exp();
     g * h * h
-}
-
-/// Every row.
-pub fn all_rows() -> &'static [&'static Row] {
-    &ROWS
-}
-
-/// The row of a name.
-pub fn row(name: &str) -> Option<&'static Row> {
-    BY_NAME.get(name).map(|e| e.0)
-}
-
-/// A row's formula on dual numbers: None for comparisons and whatever else has no derivative.
-pub fn dual_of(row: &Row) -> Option<DualFn> {
-    BY_NAME.get(row.name)?.1
 }
 
 /// The loops of a row for each dtype of its class.
@@ -144,23 +111,6 @@ macro_rules! in_class {
 }
 use in_class;
 
-/// A row's formula on duals, for classes that have floats and results that are numbers.
-macro_rules! dual_entry {
-    ($class:ident bool $r:ty, $n:expr) => {
-        None
-    };
-    (Bits $r:ty, $n:expr) => {
-        None
-    };
-    (Int $r:ty, $n:expr) => {
-        None
-    };
-    ($class:ident $r:ty, $n:expr) => {
-        Some(|x: &[Dual]| <$r as Formula<Dual, { $n }>>::eval(*x.first_chunk().expect("as many operands as the arity")))
-    };
-}
-use dual_entry;
-
 macro_rules! out_type {
     ($t:ident) => {
         $t
@@ -187,9 +137,9 @@ macro_rules! rows {
     ($($id:ident = $name:literal, $class:ident $(-> $out:ident)?, |$($x:ident),+| $body:expr;)*) => {
         #[allow(unused_imports, reason = "which of them a file's rows need differs")]
         use {
-            super::super::{block::*, dual::Dual, lanes::*, val::Val, wgsl::row_fn},
+            super::super::{block::*, lanes::*, val::Val, wgsl::row_fn},
             super::super::{Arith, Base, Bits, Float, Int, Ring, Trig},
-            super::{Entry, cpu, dual_entry, in_class, is_bool, out_type},
+            super::{cpu, in_class, is_bool, out_type},
             crate::{DType, program::{BlockFn, Row}},
         };
         $(
@@ -219,8 +169,9 @@ macro_rules! rows {
                 }
             )*
         }
-        pub(super) const TABLE: &[Entry] = &[
-            $((&$id, dual_entry!($class $($out)? formula::$id, [$(stringify!($x)),+].len())),)*
+        #[cfg(test)]
+        pub(super) const TABLE: &[super::table::Entry] = &[
+            $((&$id, super::table::dual_entry!($class $($out)? formula::$id, [$(stringify!($x)),+].len())),)*
         ];
     };
 }

@@ -276,7 +276,7 @@ crate::tensor::methods! {
         ensure!(self.dim() > 0, Runtime, "glu does not support 0-dimensional tensors");
         let d = crate::shape::wrap_dim(dim, self.dim())?;
         let n = self.shape()[d];
-        ensure!(n % 2 == 0, Runtime, "Halving dimension must be even, but dimension {d} is size {n}");
+        ensure!(n.is_multiple_of(2), Runtime, "Halving dimension must be even, but dimension {d} is size {n}");
         let half = n / 2;
         let gate = self.narrow(dim, half as isize, half)?.checked().sigmoid()?;
         self.narrow(dim, 0, half)?.checked().mul(gate)

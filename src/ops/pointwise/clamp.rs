@@ -40,8 +40,8 @@ fn smaller_vjp(cx: &Ctx) -> Result<Grads> {
 /// A NaN loses against a number.
 fn ignoring_nan(cx: &Ctx, beats: fn(&Tensor, &Tensor) -> Tensor) -> Result<Grads> {
     let (a, b) = (cx.input(0)?, cx.input(1)?);
-    let first = beats(&a, &b).logical_or(&b.isnan());
-    let second = beats(&b, &a).logical_or(&a.isnan().logical_and(&b.isnan().logical_not()));
+    let first = beats(&a, &b).logical_or(b.isnan());
+    let second = beats(&b, &a).logical_or(a.isnan().logical_and(b.isnan().logical_not()));
     grads!(cx; where_cond(&second, 0, where_cond(&first, cx.g(), cx.g() * 0.5)),
         where_cond(&first, 0, where_cond(&second, cx.g(), cx.g() * 0.5)))
 }
@@ -51,7 +51,7 @@ fn between(cx: &Ctx, min: bool, max: bool) -> Result<Grads> {
     grads!(cx; {
         let x = cx.input(0)?;
         let inside = match (min, max) {
-            (true, true) => x.gt(cx.operand(1)?).logical_and(&x.lt(cx.operand(2)?)),
+            (true, true) => x.gt(cx.operand(1)?).logical_and(x.lt(cx.operand(2)?)),
             (true, false) => x.gt(cx.operand(1)?),
             _ => x.lt(cx.operand(1)?),
         };
@@ -71,8 +71,8 @@ fn clamp_vjp(cx: &Ctx) -> Result<Grads> {
         where_cond(&proper, proper_part, where_cond(&equal, equal_part, where_cond(&wins, g, 0)))
     };
     grads!(cx; {
-        let inside = x.gt(&lo).logical_and(&x.lt(&hi));
-        let tie = x.eq(&lo).logical_or(&x.eq(&hi));
+        let inside = x.gt(&lo).logical_and(x.lt(&hi));
+        let tie = x.eq(&lo).logical_or(x.eq(&hi));
         let all = x.eq(&lo).logical_and(&equal);
         where_cond(&inside, g, where_cond(&tie.logical_and(&proper), &half, where_cond(&all, &third, 0)))
     }, bound(x.lt(&lo), x.eq(&lo), Tensor::constant(false.into(), &[], crate::DType::Bool, x.device())),

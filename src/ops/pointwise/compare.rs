@@ -172,7 +172,7 @@ impl Tensor {
         if self.shape() != other.shape() {
             return Ok(false);
         }
-        all_true(&self.detach().checked().eq(&other.detach())?)
+        all_true(&self.detach().checked().eq(other.detach())?)
     }
 
     /// True where [`Tensor::isclose`] holds everywhere (`torch.allclose`). Waits for the device.

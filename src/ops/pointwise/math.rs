@@ -55,7 +55,7 @@ ops! {
     LOGIT = LOGIT, Float, "LogitBackward0", input, |cx| {
         grads!(cx; {
             let x = cx.input(0)?;
-            let inside = x.ge(0).logical_and(&x.le(1));
+            let inside = x.ge(0).logical_and(x.le(1));
             where_cond(&inside, with_grad(&LOGIT_BACKWARD, cx.g(), &x)?, f64::NAN)
         })
     };
@@ -106,7 +106,7 @@ fn xlog_vjp(cx: &Ctx, shift: i64) -> Result<Grads> {
     grads!(cx; {
         let (x, y) = (cx.input(0)?, cx.operand(1)?);
         let undefined = match &y {
-            Operand::Tensor(y) => x.eq(0).logical_and(&y.le(-shift)),
+            Operand::Tensor(y) => x.eq(0).logical_and(y.le(-shift)),
             Operand::Scalar(s) => x.eq(0).logical_and(s.to_f64() <= -shift as f64),
         };
         where_cond(&undefined, 0, elementwise(op, &[In::T(cx.g()), y.as_in()])?)

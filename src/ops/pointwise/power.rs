@@ -54,7 +54,7 @@ ops! {
         let (g, base, e, y) = (cx.input(0)?, cx.operand(1)?, cx.operand(2)?, cx.input(3)?);
         grads!(cx; by_exponent(cx.g(), &base, &e, &y)?, {
             let x = cx.input(1)?;
-            let flat = x.eq(0).logical_and(&cx.input(2)?.ge(0));
+            let flat = x.eq(0).logical_and(cx.input(2)?.ge(0));
             super::where_cond(&flat, 0, cx.g() * &g * &y / x)
         }, zeros(cx, 2), {
             let ln = match &base {
@@ -62,7 +62,7 @@ ops! {
                 Operand::Scalar(s) => Tensor::constant(Scalar::Float(s.to_f64().ln()), &[], y.dtype(), y.device()),
             };
             let flat = match &base {
-                Operand::Tensor(x) => x.eq(0).logical_and(&cx.input(2)?.ge(0)),
+                Operand::Tensor(x) => x.eq(0).logical_and(cx.input(2)?.ge(0)),
                 Operand::Scalar(s) => cx.input(2)?.ge(0).logical_and(s.to_f64() == 0.0),
             };
             super::where_cond(&flat, 0, cx.g() * &g * ln)

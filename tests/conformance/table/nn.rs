@@ -1,9 +1,10 @@
 //! Matrix products, convolution, pooling, losses.
 
 use super::rows;
-use crate::call::{Call, Stop};
+use crate::call::{Arg, Call, Stop};
 use wgtorch::{
-    AddmmOptions, AvgPool2dOptions, Conv2dOptions, CrossEntropyOptions, MaxPool2dOptions, Padding, Pair, Reduction,
+    AdaptiveSize, AddmmOptions, AvgPool2dOptions, Conv2dOptions, CrossEntropyOptions, MaxPool2dOptions, Padding, Pair,
+    Reduction,
 };
 
 fn factors(c: &Call) -> Result<AddmmOptions, Stop> {
@@ -45,8 +46,8 @@ fn conv2d(c: &Call) -> Result<Conv2dOptions, Stop> {
     }
     o = match c.get("padding") {
         None => o,
-        Some(crate::call::Arg::Str(s)) if s == "same" => o.padding(Padding::Same),
-        Some(crate::call::Arg::Str(s)) if s == "valid" => o.padding(Padding::Valid),
+        Some(Arg::Str(s)) if s == "same" => o.padding(Padding::Same),
+        Some(Arg::Str(s)) if s == "valid" => o.padding(Padding::Valid),
         Some(_) => o.padding(pair(c, "padding")?),
     };
     Ok(o.groups(c.int_or("groups", 1)? as i64))
@@ -62,6 +63,24 @@ fn max_pool2d(c: &Call) -> Result<MaxPool2dOptions, Stop> {
         o = o.dilation(p);
     }
     Ok(o)
+}
+
+/// A size, or a size for each dim with None for the input's.
+fn adaptive(c: &Call) -> Result<AdaptiveSize, Stop> {
+    let size = |a: &Arg| match a {
+        Arg::None => Ok(None),
+        Arg::Int(n) if *n >= 0 => Ok(Some(*n as usize)),
+        _ => Err(Stop::Untyped("output_size: takes sizes".into())),
+    };
+    match c.get("output_size") {
+        Some(Arg::List(l)) => match &l[..] {
+            [n] => Ok(AdaptiveSize([size(n)?; 2])),
+            [h, w] => Ok(AdaptiveSize([size(h)?, size(w)?])),
+            _ => Err(Stop::Untyped("output_size: takes two sizes".into())),
+        },
+        Some(one) => Ok(AdaptiveSize([size(one)?; 2])),
+        None => Err(Stop::Untyped("output_size: is missing".into())),
+    }
 }
 
 fn avg_pool2d(c: &Call) -> Result<AvgPool2dOptions, Stop> {
@@ -112,6 +131,11 @@ rows! {
     "nn.functional.avg_pool2d" "input kernel_size stride padding ceil_mode count_include_pad divisor_override" |c| {
         c.x()?.avg_pool2d(avg_pool2d(c)?)?
     };
+    "nn.functional.adaptive_max_pool2d" "input output_size return_indices" |c| {
+        let both = c.x()?.adaptive_max_pool2d_with_indices(adaptive(c)?)?;
+        if c.flag("return_indices", false)? { crate::call::Value::from(both) } else { both.0.into() }
+    };
+    "nn.functional.adaptive_avg_pool2d" "input output_size" |c| c.x()?.adaptive_avg_pool2d(adaptive(c)?)?;
     "nn.functional.cross_entropy" "input target weight size_average ignore_index reduce reduction label_smoothing" |c| {
         c.x()?.cross_entropy(c.tensor("target")?, classes(c)?)?
     };

@@ -1,0 +1,162 @@
+//! How many dispatches and pipelines whole programs cost on a GPU adapter: a train step, optimizer steps, chains of small ops.
+
+mod common;
+
+use common::devices;
+use wgtorch::optim::{Adam, Optimizer};
+use wgtorch::prelude::*;
+use wgtorch::stream::device_counters;
+
+/// Device counters are the process's: the tests run one at a time.
+fn alone() -> std::sync::MutexGuard<'static, ()> {
+    static ALONE: std::sync::Mutex<()> = std::sync::Mutex::new(());
+    ALONE.lock().unwrap_or_else(|e| e.into_inner())
+}
+
+fn gpus() -> Vec<Device> {
+    devices().into_iter().filter(|d| d.is_gpu()).collect()
+}
+
+fn lazy() -> bool {
+    !std::env::var("WGTORCH_EAGER").is_ok_and(|v| v == "1")
+}
+
+#[derive(Module)]
+struct LeNet {
+    conv1: Conv2d,
+    conv2: Conv2d,
+    fc1: Linear,
+    fc2: Linear,
+    fc3: Linear,
+}
+
+impl LeNet {
+    fn new() -> LeNet {
+        LeNet {
+            conv1: Conv2d::new(1, 6, 3),
+            conv2: Conv2d::new(6, 16, 3),
+            fc1: Linear::new(576, 120),
+            fc2: Linear::new(120, 84),
+            fc3: Linear::new(84, 10),
+        }
+    }
+}
+
+impl Forward for LeNet {
+    fn forward(&self, x: &Tensor) -> Tensor {
+        let x = F::max_pool2d(&self.conv1.call(x).relu(), 2);
+        let x = F::max_pool2d(&self.conv2.call(&x).relu(), 2).flatten(1);
+        self.fc3.call(&self.fc2.call(&self.fc1.call(&x).relu()).relu())
+    }
+}
+
+/// Dispatches and new pipelines of one run, after `warm` others.
+fn cost(device: Device, warm: usize, mut run: impl FnMut()) -> (u64, u64) {
+    (0..warm).for_each(|_| run());
+    device.synchronize().unwrap();
+    let before = device_counters(device).unwrap();
+    run();
+    device.synchronize().unwrap();
+    let after = device_counters(device).unwrap();
+    (after.dispatches - before.dispatches, after.pipelines - before.pipelines)
+}
+
+#[test]
+fn a_lenet_step_is_few_dispatches_and_compiles_nothing() {
+    let _alone = alone();
+    for device in gpus() {
+        let net = LeNet::new().to(device);
+        let x = randn([64, 1, 32, 32], ()).to(device);
+        let t = randint(0, 10, [64], ()).to(device);
+        let optimizers: [Box<dyn Optimizer>; 3] = [
+            Box::new(SGD::new(net.parameters(), 0.01)),
+            Box::new(SGD::new(net.parameters(), 0.01).momentum(0.9)),
+            Box::new(Adam::new(net.parameters(), 1e-3)),
+        ];
+        for (k, mut optimizer) in optimizers.into_iter().enumerate() {
+            let step = || {
+                optimizer.zero_grad();
+                let loss = F::cross_entropy(&net.call(&x), &t);
+                loss.backward();
+                optimizer.step();
+                assert!(loss.item::<f32>().unwrap().is_finite());
+            };
+            let (dispatches, pipelines) = cost(device, 2, step);
+            eprintln!("LeNet step {k} on {device}: {dispatches} dispatches");
+            assert_eq!(pipelines, 0, "on {device}");
+            assert!(!lazy() || dispatches <= 60, "{dispatches} dispatches on {device}");
+        }
+    }
+}
+
+#[test]
+fn chains_of_small_ops_with_new_scalars_compile_nothing() {
+    let _alone = alone();
+    for device in gpus() {
+        let (a, row, one) = (randn([4, 4], ()).to(device), randn([4], ()).to(device), randn([1], ()).to(device));
+        let mut round = 0;
+        let (dispatches, pipelines) = cost(device, 2, || {
+            let mut z = a.clone();
+            for i in 0..100 {
+                round += 1;
+                let s = 1.0 + f64::from(i) * 1e-3 + f64::from(round) * 1e-5;
+                z = ((&z + &row) * s - &one).relu().neg().abs().sqrt().add(s).mul(0.5).maximum(&a);
+            }
+            assert!(z.sum().item::<f32>().unwrap().is_finite());
+        });
+        assert_eq!(pipelines, 0, "on {device}");
+        // ten ops, a hundred times, by many to a dispatch
+        assert!(!lazy() || dispatches <= 50, "{dispatches} dispatches on {device}");
+    }
+}
+
+#[test]
+fn an_optimizer_step_is_the_same_on_every_device() {
+    let _alone = alone();
+    type Make = fn(Vec<Tensor>) -> Box<dyn Optimizer>;
+    let makers: [Make; 7] = [
+        |p| Box::new(SGD::new(p, 0.1)),
+        |p| Box::new(SGD::new(p, 0.1).momentum(0.9).weight_decay(0.01)),
+        |p| Box::new(SGD::new(p, 0.1).momentum(0.9).dampening(0.3).maximize(true)),
+        |p| Box::new(SGD::new(p, 0.1).momentum(0.9).nesterov(true)),
+        |p| Box::new(Adam::new(p, 0.1)),
+        |p| Box::new(Adam::new(p, 0.1).weight_decay(0.1).maximize(true)),
+        |p| Box::new(Adam::new(p, 0.1).amsgrad(true)),
+    ];
+    for (which, make) in makers.into_iter().enumerate() {
+        let run = |device: Device| -> Vec<Vec<f64>> {
+            // one of them lies transposed, one is a part of another's storage
+            let start =
+                |n: usize, k: usize| -> Vec<f32> { (0..n).map(|i| ((i * 7 + k) % 11) as f32 / 5.0 - 1.0).collect() };
+            let tensor = |n: usize, shape: &[usize], k| Tensor::from_vec(start(n, k), shape, device).unwrap();
+            let params: Vec<Tensor> = [
+                tensor(12, &[3, 4], 1),
+                tensor(700, &[700], 2),
+                tensor(1, &[], 3),
+                tensor(20, &[4, 5], 4).t(),
+                tensor(30, &[30], 5).slice(0, Some(7), Some(20), 1),
+            ]
+            .into_iter()
+            .map(|t| t.detach().requires_grad_(true))
+            .collect();
+            let mut optimizer = make(params.clone());
+            for i in 0..3 {
+                optimizer.zero_grad();
+                for (k, p) in params.iter().enumerate() {
+                    // the last one has no gradient at first
+                    if k < 4 || i > 0 {
+                        (p * p * (k + i + 1) as f64).sum().backward();
+                    }
+                }
+                optimizer.step();
+            }
+            params.iter().map(|p| p.to_vec::<f64>().unwrap()).collect()
+        };
+        let want = run(Device::Cpu);
+        for device in gpus() {
+            for (p, q) in want.iter().flatten().zip(run(device).iter().flatten()) {
+                assert!((p - q).abs() <= 1e-5 * p.abs().max(1.0), "optimizer {which}: {p} on the CPU, {q} on {device}");
+            }
+        }
+    }
+}
