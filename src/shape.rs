@@ -101,11 +101,12 @@ pub fn contiguous_strides(sizes: &[usize]) -> Dims {
 /// The shape both broadcast to (`torch.broadcast_shapes`), or PyTorch's message about the dim where they differ.
 pub fn broadcast(a: &[usize], b: &[usize]) -> Result<Dims> {
     let n = a.len().max(b.len());
-    let mut out = Dims::with_capacity(n);
-    for d in 0..n {
+    let mut out = Dims::from_elem(1, n);
+    // from the last dim, which is the first to be told where several differ
+    for d in (0..n).rev() {
         let x = if d + a.len() >= n { a[d + a.len() - n] } else { 1 };
         let y = if d + b.len() >= n { b[d + b.len() - n] } else { 1 };
-        out.push(match (x, y) {
+        out[d] = match (x, y) {
             _ if x == y => x,
             (1, _) => y,
             (_, 1) => x,
@@ -113,7 +114,7 @@ pub fn broadcast(a: &[usize], b: &[usize]) -> Result<Dims> {
                 Runtime,
                 "The size of tensor a ({x}) must match the size of tensor b ({y}) at non-singleton dimension {d}"
             ),
-        });
+        };
     }
     Ok(out)
 }

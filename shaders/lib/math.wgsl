@@ -91,8 +91,9 @@ fn m_exp(x: f32) -> f32 {
     let n = round(c * 1.442695f);
     let r = (c - n * 0.693359375f) - n * -0.00021219444f;
     let p = 1.0f + (r + m_exp_tail(r));
-    // in two steps, since 2^128 is no f32
-    return m_keep_nan(p * bitcast<f32>(u32(i32(n) + 126i) << 23u) * 2.0f, x);
+    // in two steps, since 2^128 is no f32; infinity by name, since a compiler may join the 2 with another factor
+    let y = p * bitcast<f32>(u32(i32(n) + 126i) << 23u) * 2.0f;
+    return m_keep_nan(select(y, m_inf(), x > 88.72284f), x);
 }
 
 // e^x / 2 for x >= 0, which is finite for a while after e^x is not.
@@ -446,7 +447,10 @@ fn m_remainder(x: f32, y: f32) -> f32 {
 
 fn m_floor_div(x: f32, y: f32) -> f32 {
     if ((bitcast<u32>(y) & 0x7fffffffu) == 0u) {
-        return x / y;
+        // not by a division: a compiler knows the divisor here, and what it may assume of infinities
+        let nan = m_isnan(x) || (bitcast<u32>(x) & 0x7fffffffu) == 0u;
+        let sign = (bitcast<u32>(x) ^ bitcast<u32>(y)) & 0x80000000u;
+        return select(bitcast<f32>(bitcast<u32>(m_inf()) | sign), m_nan(), nan);
     }
     let r = m_fmod(x, y);
     let q = (x - r) / y;

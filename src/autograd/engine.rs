@@ -18,6 +18,10 @@ pub struct GradOptions {
     pub create_graph: bool,
     /// `grad`: an input that the outputs do not depend on gives None instead of an error.
     pub allow_unused: bool,
+    /// `grad`: zeros for an input that the outputs do not depend on.
+    pub materialize_grads: bool,
+    /// `backward`: the tensors whose `grad` accumulates; all leaves if there are none.
+    pub inputs: Vec<Tensor>,
 }
 
 impl GradOptions {
@@ -38,6 +42,16 @@ impl GradOptions {
     /// None instead of an error for an unused input.
     pub fn allow_unused(mut self, on: bool) -> GradOptions {
         self.allow_unused = on;
+        self
+    }
+    /// Zeros for an unused input.
+    pub fn materialize_grads(mut self, on: bool) -> GradOptions {
+        self.materialize_grads = on;
+        self
+    }
+    /// Only these tensors' gradients accumulate.
+    pub fn inputs(mut self, inputs: &[&Tensor]) -> GradOptions {
+        self.inputs = inputs.iter().map(|&t| t.clone()).collect();
         self
     }
 }
@@ -370,7 +384,28 @@ fn run(
 /// written to.
 #[track_caller]
 pub fn backward(outputs: &[&Tensor], gradients: &[Option<&Tensor>], options: impl Into<GradOptions>) -> Result<()> {
-    run(outputs, gradients, None, &options.into()).map(|_| ())
+    let options = options.into();
+    if options.inputs.is_empty() {
+        return run(outputs, gradients, None, &options).map(|_| ());
+    }
+    let inputs: Vec<&Tensor> = options.inputs.iter().collect();
+    let edges = edges_of(&inputs)?;
+    let done = run(outputs, gradients, Some(&edges), &options)?;
+    for (t, e) in inputs.into_iter().zip(&edges) {
+        if let Some(Some(g)) = done.captures.get(&(key(&e.node), e.index)) {
+            accumulate_into(t, g.clone(), options.create_graph)?;
+        }
+    }
+    Ok(())
+}
+
+/// Where the gradients of inputs arrive.
+fn edges_of(inputs: &[&Tensor]) -> Result<Vec<Edge>> {
+    let edge = |t: &&Tensor| match t.gradient_edge() {
+        Some(e) => Ok(e),
+        None => bail!(Runtime, "One of the differentiated Tensors does not require grad"),
+    };
+    inputs.iter().map(edge).collect()
 }
 
 /// Gradients of outputs with respect to inputs, given back and not accumulated (`torch.autograd.grad`).
@@ -385,22 +420,20 @@ pub fn grad(
     options: impl Into<GradOptions>,
 ) -> Result<Vec<Option<Tensor>>> {
     let options = options.into();
-    let mut edges = Vec::with_capacity(inputs.len());
-    for t in inputs {
-        match t.gradient_edge() {
-            Some(e) => edges.push(e),
-            None => bail!(Runtime, "One of the differentiated Tensors does not require grad"),
-        }
-    }
+    let edges = edges_of(inputs)?;
     let mut done = run(outputs, gradients, Some(&edges), &options)?;
     edges
         .iter()
-        .map(|e| {
+        .enumerate()
+        .map(|(i, e)| {
             let g = done.captures.get_mut(&(key(&e.node), e.index)).and_then(|g| g.clone());
+            if g.is_none() && options.materialize_grads {
+                return Ok(Some(crate::ops::zeros_like(inputs[i], ())));
+            }
             ensure!(
                 g.is_some() || options.allow_unused,
                 Runtime,
-                "One of the differentiated Tensors appears to not have been used in the graph. Set allow_unused=True if this is the desired behavior."
+                "The differentiated Tensor at index {i} appears to not have been used in the graph. Set allow_unused=True if this is the desired behavior."
             );
             Ok(g)
         })

@@ -290,6 +290,17 @@ pub fn index_write<T: Moved>(
     combine: impl Fn(T, T) -> T + Sync,
 ) -> Result<(), BadIndex> {
     check_indices(index, dim, x.shape[dim], false)?;
+    write_along(x, dim, index, src, combine)
+}
+
+/// [`index_write`] that takes negative indices, counted from the end, too.
+fn write_along<T: Moved>(
+    x: ViewMut<T>,
+    dim: usize,
+    index: View<i64>,
+    src: View<T>,
+    combine: impl Fn(T, T) -> T + Sync,
+) -> Result<(), BadIndex> {
     let ((hx, sx), (hs, ss)) = (front(x.shape, x.strides, dim), front(src.shape, src.strides, dim));
     // SAFETY: the same elements with the dims in another order.
     let (x, src) = unsafe { (ViewMut::new(x.ptr(), &hx, &sx), View::new(src.ptr(), &hs, &ss)) };
@@ -315,13 +326,13 @@ pub fn index_copy<T: Moved>(x: ViewMut<T>, dim: usize, index: View<i64>, src: Vi
     index_write(x, dim, index, src, |_, v| v)
 }
 
-/// `x[.., index[k], ..] = value`
+/// `x[.., index[k], ..] = value`; negative indices count from the end.
 pub fn index_fill<T: Moved>(x: ViewMut<T>, dim: usize, index: View<i64>, value: T) -> Result<(), BadIndex> {
     let mut shape: Strides = x.shape.into();
     shape[dim] = index.numel();
     let zeros: Strides = shape.iter().map(|_| 0).collect();
     // SAFETY: all strides are 0, so only `value` is read.
-    index_write(x, dim, index, unsafe { View::new(&value, &shape, &zeros) }, |_, v| v)
+    write_along(x, dim, index, unsafe { View::new(&value, &shape, &zeros) }, |_, v| v)
 }
 
 /// Where flat position `i` of a shape lies.

@@ -184,7 +184,8 @@ pub fn norm<T: Number>(out: ViewMut<T>, x: View<T>, mask: &[bool], p: f64) {
         move |i, a| put(i, T::from_f64(f(a)))
     };
     if p == 2.0 {
-        fold(x, mask, &|_| Squares::<T>::default(), &write(f64::sqrt));
+        // the sum of squares overflows where the dtype it is kept in would, as PyTorch's and a GPU's does
+        fold(x, mask, &|_| Squares::<T>::default(), &|i, a| put(i, T::from_f64(T::Acc::from_f64(a).to_f64().sqrt())));
     } else if p == 1.0 {
         fold(x, mask, &|_| Magnitudes::<T>::default(), &write(|a| a));
     } else if p == f64::INFINITY {

@@ -117,7 +117,8 @@ fn wt_join(a: WtAcc, b: WtAcc) -> WtAcc {{ return {op}(a, b); }}
             let value = if d == Bool { "select(0u, 1u, x)" } else { "x" };
             let nan = |x: &str| match d {
                 F16 | BF16 | F32 => format!("wt_nan({x})"),
-                F64 => format!("({x} != {x})"),
+                // a compiler may take a comparison with itself for true
+                F64 => format!("wt_nan(f32({x}))"),
                 _ => "false".to_owned(),
             };
             let (a, b) = if max { ("a", "b") } else { ("b", "a") };

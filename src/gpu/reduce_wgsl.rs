@@ -193,8 +193,16 @@ impl Job<'_> {
             }
             t.push_str(if columns && o.class == Class::Vec { " + c;\n" } else { ";\n" });
         }
+        // long sums of floats go by blocks, whose roundings do not add up as those of one chain do
+        let blocks = matches!(self.kind, ReduceKind::Sum) && self.dtype.is_float();
         for l in 0..w {
             let _ = writeln!(t, "var acc{l} = wt_start();");
+            if blocks {
+                let _ = writeln!(t, "var all{l} = wt_start();");
+            }
+        }
+        if blocks {
+            t.push_str("var taken = 0u;\n");
         }
         let (first, step) = if group { (" + lid", GROUP) } else { ("", 1) };
         let _ = writeln!(
@@ -250,7 +258,19 @@ impl Job<'_> {
             let take = format!("acc{l} = wt_take(acc{l}, wt_body({}), {at});", args.join(", "));
             let _ = if columns || l == 0 { writeln!(t, "{take}") } else { writeln!(t, "if m > {l}u {{ {take} }}") };
         }
+        if blocks {
+            t.push_str("taken = taken + 1u;\nif (taken & 63u) == 0u {\n");
+            for l in 0..w {
+                let _ = writeln!(t, "all{l} = wt_join(all{l}, acc{l});\nacc{l} = wt_start();");
+            }
+            t.push_str("}\n");
+        }
         t.push_str("}\n");
+        if blocks {
+            for l in 0..w {
+                let _ = writeln!(t, "acc{l} = wt_join(all{l}, acc{l});");
+            }
+        }
         if columns {
             for l in 0..w {
                 let guard = if l == 0 { String::new() } else { format!("if m > {l}u ") };

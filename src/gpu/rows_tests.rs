@@ -137,8 +137,26 @@ fn number(d: DType, bytes: &[u8], i: usize) -> (f64, f64) {
     }
 }
 
+/// Known failures: a row, a dtype and how many of the elements are wrong. gelu_tanh's far tail is the exponential of a number
+/// that the twins round differently; the others meet infinity times a number that only a GPU flushes to zero.
+const KNOWN: [(&str, DType, usize); 2] = [("gelu_tanh", DType::F32, 45), ("softplus_backward", DType::F16, 4)];
+
 /// Rows whose value is a small difference: the twins of what is subtracted differ, relative to an operand.
-const CANCELS: [&str; 8] = ["tanhshrink", "lerp", "logit", "addcmul", "addcdiv", "logaddexp", "logaddexp2", "sinc"];
+/// (The gradients of gelu and mish are differences of two numbers where they are zero.)
+const CANCELS: [&str; 12] = [
+    "tanhshrink",
+    "lerp",
+    "logit",
+    "logit_eps",
+    "addcmul",
+    "addcdiv",
+    "logaddexp",
+    "logaddexp2",
+    "sinc",
+    "gelu_backward",
+    "gelu_tanh_backward",
+    "mish_backward",
+];
 
 fn same(row: &str, d: DType, operands: &[Vec<u8>], want: &[u8], got: &[u8], i: usize) -> bool {
     if !d.is_float() {
@@ -198,6 +216,10 @@ fn check(g: &Gpu, rows: &[&'static Row], d: DType, wrong: &mut String) {
         unsafe { f(&ins, want.as_mut_ptr() as *mut u8, N) };
         let want: &[u8] = bytemuck::cast_slice(&want);
         let differ = |i: &usize| !same(row.name, instr.out, &operands, want, &got, *i);
+        let known = KNOWN.iter().find(|k| k.0 == row.name && k.1 == d).map_or(0, |k| k.2);
+        if (0..N).filter(differ).count() <= known {
+            continue;
+        }
         if let Some(i) = (0..N).find(differ) {
             let x: Vec<String> = operands.iter().enumerate().map(|(k, o)| show(dtype_of(k), o, i)).collect();
             let (cpu, gpu) = (show(instr.out, want, i), show(instr.out, &got, i));
@@ -250,12 +272,9 @@ macro_rules! dtypes {
     )*};
 }
 dtypes! {
-    #[ignore = "known failure: tails that the GPU flushes to zero, a few ulps in gelu_tanh and gelu_backward"]
     rows_of_f32 F32;
     rows_of_f64 F64;
-    #[ignore = "known failure: tails that the GPU flushes to zero, a few ulps in gelu_tanh and gelu_backward"]
     rows_of_f16 F16;
-    #[ignore = "known failure: tails that the GPU flushes to zero, a few ulps in gelu_tanh and gelu_backward"]
     rows_of_bf16 BF16;
     rows_of_i64 I64; rows_of_i32 I32;
     rows_of_u32 U32; rows_of_i16 I16; rows_of_i8 I8; rows_of_u8 U8; rows_of_bool Bool;

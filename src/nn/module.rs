@@ -172,6 +172,19 @@ pub trait Module {
         self.parameters().iter().for_each(|p| p.set_grad(None));
     }
 
+    /// [`Module::zero_grad`] that may set them to zero in place (`zero_grad(set_to_none=False)`).
+    fn zero_grad_with(&self, set_to_none: bool) {
+        if set_to_none {
+            return self.zero_grad();
+        }
+        for g in self.parameters().iter().filter_map(|p| p.grad()) {
+            if g.requires_grad() {
+                g.detach_();
+            }
+            g.zero_();
+        }
+    }
+
     /// Makes all parameters collect gradients, or stop doing so (`requires_grad_()`).
     fn requires_grad_(&self, on: bool) {
         for p in self.parameters() {

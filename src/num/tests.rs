@@ -107,7 +107,6 @@ fn sample() -> Vec<f32> {
 }
 
 #[test]
-#[ignore = "known failure: erfc is at 5.7 ulp, its bound is 4"]
 fn f32_functions_are_within_their_ulps() {
     type Function = (&'static str, fn(f64) -> f64, f64);
     let reference: &[Function] = &[

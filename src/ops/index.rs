@@ -3,6 +3,7 @@
 
 use super::compose::replace;
 use super::on_gpu::{Temp, copy, dense};
+use super::pointwise::select as choose;
 use crate::cpu::copy::{Moved, copy_strided};
 use crate::cpu::index::{self as k, BadIndex};
 use crate::cpu::number::Number;
@@ -15,7 +16,7 @@ use crate::ops::Operand;
 use crate::scalar::Scalar;
 use crate::shape::{Dims, wrap_dim};
 use crate::stream::{CpuView, Kernel, Launch};
-use crate::tensor::{Ctx, Grads, Meta, Op, OutSpec, Saves, Tensor, apply_one, methods, no_grads, to_dtype};
+use crate::tensor::{Ctx, Grads, In, Meta, Op, OutSpec, Saves, Tensor, apply_one, methods, no_grads, to_dtype};
 use smallvec::SmallVec;
 use std::sync::Arc;
 
@@ -219,7 +220,7 @@ impl WriteAt {
     fn run<T: Number>(&self, ins: &[CpuView], out: &CpuView) -> Result<(), BadIndex> {
         let (x, index, src, out) = (lift(&ins[0]), lift(&ins[1]), lift(&ins[2]), lift(out));
         let (index, to) = (index.typed::<i64>(), out.typed_mut::<T>());
-        k::check_indices(index, self.dim, out.shape[self.dim], false)?;
+        k::check_indices(index, self.dim, out.shape[self.dim], self.how == Write::Fill)?;
         copy_strided(to, x.typed::<T>());
         if index.numel() == 0 || x.shape.contains(&0) {
             return Ok(());
@@ -356,7 +357,12 @@ impl Op for WriteAt {
                     let picked = g.gather(d, &index)?;
                     if picked.shape() == shape { picked } else { padded(cx, &picked)? }
                 }
-                Write::Fill => g.index_select(d, &index)?.checked().sum()?,
+                Write::Fill => {
+                    // each position counts once, however often the list names it
+                    let none = Tensor::constant(false.into(), &cx.g().shape(), DType::Bool, cx.g().device());
+                    let filled = none.checked().index_fill(d, &index, true)?;
+                    choose(&filled, In::T(cx.g()), In::S(0.into()))?.checked().sum()?
+                }
                 Write::Add { alpha } => g.index_select(d, &index)?.checked().mul(alpha)?,
                 Write::Copy => g.index_select(d, &index)?,
             };
@@ -435,11 +441,19 @@ pub(super) fn int64(index: &Tensor, what: &str) -> Result<Tensor> {
     }
 }
 
+/// The index of gather and scatter, whose dtype PyTorch does not look at when there is nothing in it.
+pub(super) fn element_index(index: &Tensor, name: &str) -> Result<Tensor> {
+    if index.numel() == 0 { Ok(to_dtype(index, DType::I64)) } else { int64(index, &format!("{name}()")) }
+}
+
 #[track_caller]
 fn read(t: &Tensor, how: Read, dim: isize, index: &Tensor) -> Result<Tensor> {
     let dim = wrap_dim(dim, t.dim())?;
     let op = ReadAt { how, dim };
-    let index = int64(index, &format!("{}()", op.name()))?;
+    let index = match how {
+        Read::Gather => element_index(index, op.name())?,
+        _ => int64(index, &format!("{}()", op.name()))?,
+    };
     if how == Read::Select {
         ensure!(index.dim() <= 1, Index, "index_select(): Index is supposed to be a vector");
     }
@@ -454,7 +468,10 @@ fn write(t: &Tensor, how: Write, dim: isize, index: &Tensor, src: &Operand) -> R
         Operand::Scalar(s) => (Tensor::constant(*s, &[], t.dtype(), t.device()), true),
     };
     let op = WriteAt { how, dim, value };
-    let index = int64(index, &format!("{}()", op.name()))?;
+    let index = match how {
+        Write::Scatter | Write::ScatterAdd => element_index(index, op.name())?,
+        _ => int64(index, &format!("{}()", op.name()))?,
+    };
     if matches!(how, Write::Copy | Write::Add { .. } | Write::Fill) {
         ensure!(index.dim() <= 1, Index, "{}_(): Index is supposed to be a vector", op.name());
     }

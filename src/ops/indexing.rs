@@ -231,6 +231,7 @@ fn resolve(t: &Tensor, index: &[TensorIndex]) -> Result<Indexed> {
         match i {
             TensorIndex::Select(n) => view = at(&view, d, *n)?,
             TensorIndex::Slice { start, end, step } => {
+                ensure!(*step != 0, Value, "slice step cannot be zero");
                 ensure!(*step > 0, Value, "step must be greater than zero");
                 if (start, end, step) != (&None, &None, &1) {
                     view = view.checked().slice(d, *start, *end, *step as usize)?;

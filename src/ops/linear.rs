@@ -61,6 +61,19 @@ fn check_bias(bias: &Tensor, shape: &[usize], dtype: crate::DType) -> Result<()>
     Ok(())
 }
 
+/// A result that has the target's sizes, in its place.
+#[track_caller]
+fn put(target: &Tensor, result: &Tensor) -> Result<Tensor> {
+    ensure!(
+        target.shape() == result.shape(),
+        Runtime,
+        "output with shape {:?} doesn't match the broadcast shape {:?}",
+        &target.shape()[..],
+        &result.shape()[..]
+    );
+    super::compose::replace(target, result)
+}
+
 methods! {
     /// `beta * self + alpha * mat1 @ mat2` in one kernel; `self` broadcasts (`torch.addmm`).
     ///
@@ -74,6 +87,16 @@ methods! {
         check_bias(self.0, &[mat1.shape()[0], mat2.shape()[1]], mat2.dtype())?;
         let op = Product::new(Form::Mm, "addmm", "AddmmBackward0", mat1, mat2).with_bias(o.alpha, o.beta);
         apply_one(op, &[self.0, mat1, mat2])
+    }
+
+    /// [`Tensor::addmm`] in place.
+    fn addmm_(&self, mat1: &Tensor, mat2: &Tensor, options: impl Into<AddmmOptions>) -> Tensor {
+        put(self.0, &self.addmm(mat1, mat2, options)?)
+    }
+
+    /// [`Tensor::addmv`] in place.
+    fn addmv_(&self, mat: &Tensor, vec: &Tensor, options: impl Into<AddmmOptions>) -> Tensor {
+        put(self.0, &self.addmv(mat, vec, options)?)
     }
 
     /// `beta * self + alpha * batch1 @ batch2` for batches of matrices (`torch.baddbmm`).

@@ -457,7 +457,7 @@ methods! {
     /// # Panics
     /// If the sizes do not fit, or the dtypes differ.
     fn mm(&self, mat2: &Tensor) -> Tensor {
-        ensure!(self.dim() == 2, Runtime, "self must be a matrix");
+        ensure!(self.dim() == 2, Runtime, "mm: self must be a matrix, got {}-D tensor", self.dim());
         ensure!(mat2.dim() == 2, Runtime, "mat2 must be a matrix");
         check_matrices("mm: ", self.0, mat2)?;
         Product::new(Form::Mm, "mm", "MmBackward0", self.0, mat2).run(self.0, mat2)

@@ -54,6 +54,6 @@ pub use pair::Pair;
 pub use pointwise::{
     AlphaOptions, Approximate, Bound, DivOptions, EluOptions, GeluOptions, HardtanhOptions, IscloseOptions,
     LeakyReluOptions, LogitOptions, NanToNumOptions, RoundOptions, RoundingMode, ShrinkOptions, SoftplusOptions,
-    ValueOptions, pow, where_cond,
+    ValueOptions, floor_divide, pow, where_cond,
 };
 pub use pool::{AvgPool2dOptions, MaxPool2dOptions};

@@ -279,7 +279,12 @@ impl Op for Reduce {
 
 /// The gradient of a product: each element's is the product of the others, also where some are zero.
 fn prod_vjp(op: &Reduce, cx: &Ctx) -> Result<Tensor> {
-    let (x, g) = (cx.input(0)?, op.restore(cx.g())?);
+    let (mut x, mut g) = (cx.input(0)?, op.restore(cx.g())?);
+    if matches!(x.dtype(), DType::F16 | DType::BF16) {
+        // a product of the others is often beyond what a half can hold where the gradient is not
+        (x, g) = (to_dtype(&x, DType::F32), to_dtype(&g, DType::F32));
+    }
+    let op = &Reduce { dtype: x.dtype(), ..op.clone() };
     if grad_enabled() && x.dim() > 0 {
         return g.checked().mul(&super::scan::products_of_others(op, &x)?);
     }
@@ -404,7 +409,9 @@ methods! {
 
     /// The product over a dim (`torch.prod(x, dim)`); no dim means all, for the dtype option.
     fn prod_dim(&self, dim: impl IntoSizes, options: impl Into<ReduceOptions>) -> Tensor {
-        sums(self.0, Kind::Prod, &dim.into_sizes(), options.into())
+        let dim = dim.into_sizes();
+        ensure!(dim.len() <= 1, Type, "prod(): argument 'dim' must be int, not tuple");
+        sums(self.0, Kind::Prod, &dim, options.into())
     }
 
     /// The sum of all elements that are not NaN (`torch.nansum`).

@@ -61,10 +61,15 @@ macro_rules! views {
     )*};
 }
 
+/// Zeros in the form of the input.
+fn zeros_in(cx: &Ctx) -> Tensor {
+    let m = cx.input_meta(0);
+    Tensor::constant(crate::Scalar::Int(0), &m.shape, m.dtype, m.device)
+}
+
 /// Zeros in the form of the input, of which `part` gives the piece that the view showed: the gradient goes there.
 fn place(cx: &Ctx, g: &Tensor, part: impl FnOnce(&Tensor) -> Result<Tensor>) -> Result<Tensor> {
-    let m = cx.input_meta(0);
-    let whole = Tensor::constant(crate::Scalar::Int(0), &m.shape, m.dtype, m.device);
+    let whole = zeros_in(cx);
     part(&whole)?.checked().copy_(g)?;
     Ok(whole)
 }
@@ -93,11 +98,52 @@ views! {
     Slice { dim: isize, start: Option<isize>, end: Option<isize>, step: usize } "SliceBackward0",
         |v, l| l.slice(v.dim, v.start, v.end, v.step),
         |v, g, cx| place(cx, g, |x| x.checked().slice(v.dim, v.start, v.end, v.step));
+    Unbind { dim: isize, index: isize } "UnbindBackward0", |v, l| l.select(v.dim, v.index),
+        |v, g, cx| place(cx, g, |x| x.checked().select(v.dim, v.index));
+    Split { dim: isize, start: isize, end: isize } "SplitBackward0", |v, l| l.slice(v.dim, Some(v.start), Some(v.end), 1),
+        |v, g, cx| place(cx, g, |x| x.checked().slice(v.dim, Some(v.start), Some(v.end), 1));
+    SplitWithSizes { dim: isize, start: isize, end: isize } "SplitWithSizesBackward0",
+        |v, l| l.slice(v.dim, Some(v.start), Some(v.end), 1),
+        |v, g, cx| place(cx, g, |x| x.checked().slice(v.dim, Some(v.start), Some(v.end), 1));
     Squeeze {} "SqueezeBackward0", |_v, l| l.squeeze(None), |_v, g, cx| g.checked().reshape(cx.input_shape(0));
     SqueezeDims { dims: Vec<isize> } "SqueezeBackward1", |v, l| l.squeeze(Some(&v.dims)),
         |_v, g, cx| g.checked().reshape(cx.input_shape(0));
     Unsqueeze { dim: isize } "UnsqueezeBackward0", |v, l| l.unsqueeze(v.dim),
         |_v, g, cx| g.checked().reshape(cx.input_shape(0));
+    Unfold { dim: isize, size: usize, step: usize } "UnfoldBackward0", |v, l| l.unfold(v.dim, v.size, v.step), |v, g, cx| {
+        // element k of each window in turn; windows may overlap
+        let whole = zeros_in(cx);
+        let windows = g.shape();
+        let d = wrap_dim(v.dim, cx.input_shape(0).len())?;
+        for k in 0..v.size {
+            let part = if windows.len() == 1 { whole.clone() } else {
+                let end = k + (windows[d] - 1) * v.step + 1;
+                whole.checked().slice(v.dim, Some(k as isize), Some(end as isize), v.step)?
+            };
+            part.checked().add_(g.checked().select(-1, k as isize)?)?;
+        }
+        Ok(whole)
+    };
+    AsStrided { input: Layout, output: Layout } "AsStridedBackward0", |v, _l| Ok(v.output.clone()), |v, g, cx| {
+        // sums for each element of the memory, shared out where several elements of the input lie there
+        let start = v.input.offset.min(v.output.offset);
+        let len = v.input.end().max(v.output.end()).saturating_sub(start);
+        let places = |l: &Layout| {
+            let mut at = Vec::with_capacity(l.numel());
+            l.for_each_offset(|o| at.push((o - start) as i64));
+            let n = at.len();
+            Tensor::from_vec(at, [n], g.device())
+        };
+        let flat = Tensor::constant(crate::Scalar::Int(0), &[len], g.dtype(), g.device());
+        let mut sums = flat.checked().index_add(0, &places(&v.output)?, &g.checked().reshape(-1)?, 1)?;
+        let at = places(&v.input)?;
+        if v.input.overlaps_itself() {
+            let one = Tensor::constant(crate::Scalar::Int(1), &[at.numel()], g.dtype(), g.device());
+            let count = flat.checked().index_add(0, &at, &one, 1)?;
+            sums = sums.checked().div(&count)?;
+        }
+        sums.checked().index_select(0, &at)?.checked().reshape(cx.input_shape(0))
+    };
     Diagonal { offset: isize, a: isize, b: isize } "DiagonalBackward0", |v, l| l.diagonal(v.offset, v.a, v.b),
         |v, g, cx| place(cx, g, |x| x.checked().diagonal(v.offset, v.a, v.b));
 }
@@ -212,6 +258,32 @@ methods! {
     /// [`Tensor::transpose`] (`torch.swapaxes`).
     fn swapaxes(&self, axis0: isize, axis1: isize) -> Tensor {
         self.transpose(axis0, axis1)
+    }
+
+    /// Sliding windows of a dim as a view: that dim counts the windows, a new last one holds their elements
+    /// (`tensor.unfold`).
+    ///
+    /// ```
+    /// # use wgtorch::prelude::*;
+    /// assert_eq!(arange(4, ()).unfold(0, 2, 1).to_vec::<i64>()?, [0, 1, 1, 2, 2, 3]);
+    /// # Ok::<(), Error>(())
+    /// ```
+    fn unfold(&self, dimension: isize, size: usize, step: usize) -> Tensor {
+        view(self.0, Unfold { dim: dimension, size, step })
+    }
+
+    /// Any sizes and strides over the tensor's memory, from an offset that is the tensor's own if None
+    /// (`torch.as_strided`).
+    fn as_strided(&self, size: impl IntoSizes, stride: impl IntoSizes, storage_offset: impl Into<Option<usize>>) -> Tensor {
+        let unsigned = |v: Vec<isize>, what: &str| {
+            ensure!(v.iter().all(|&n| n >= 0), Runtime, "as_strided: Negative {what} are not supported at the moment, got {what}: {v:?}");
+            Ok(v.into_iter().map(|n| n as usize).collect::<Vec<_>>())
+        };
+        let (size, stride) = (unsigned(size.into_sizes(), "sizes")?, unsigned(stride.into_sizes(), "strides")?);
+        let input = self.layout();
+        let offset = storage_offset.into().unwrap_or(input.offset);
+        let output = Layout::as_strided(&size, &stride, offset, self.with_body(|b| b.storage.nbytes / b.dtype.size()))?;
+        view(self.0, AsStrided { input, output })
     }
 
     /// The transpose of a matrix; vectors and 0-dim tensors as they are (`torch.t`).
@@ -335,7 +407,13 @@ methods! {
         let n = self.shape()[wrap_dim(dim, self.dim())?];
         ensure!(size > 0 || n == 0, Runtime, "split_size can only be 0 if dimension size is 0, but got dimension size of {n}");
         let sizes: Vec<usize> = if n == 0 { vec![0] } else { (0..n).step_by(size).map(|s| size.min(n - s)).collect() };
-        self.split_with_sizes(&sizes, dim)
+        let mut at = 0;
+        let piece = |(output, &s): (usize, &usize)| {
+            let (start, end) = (at as isize, (at + s) as isize);
+            at += s;
+            view_with_creation(self.0, Split { dim, start, end }, Creation::MultiView { by: "Split", output })
+        };
+        sizes.iter().enumerate().map(piece).collect()
     }
 
     /// Pieces of the given sizes along a dim (`torch.split_with_sizes`).
@@ -348,14 +426,13 @@ methods! {
             "split_with_sizes expects split_sizes to sum exactly to {n} (input tensor's size at dimension {dim}), but got split_sizes={sizes:?}"
         );
         let mut at = 0;
-        sizes
-            .iter()
-            .map(|&s| {
-                let (start, end) = (Some(at as isize), Some((at + s) as isize));
-                at += s;
-                view_with_creation(self.0, Slice { dim, start, end, step: 1 }, Creation::MultiView)
-            })
-            .collect()
+        let piece = |(output, &s): (usize, &usize)| {
+            let (start, end) = (at as isize, (at + s) as isize);
+            at += s;
+            let creation = Creation::MultiView { by: "SplitWithSizes", output };
+            view_with_creation(self.0, SplitWithSizes { dim, start, end }, creation)
+        };
+        sizes.iter().enumerate().map(piece).collect()
     }
 
     /// At most `chunks` pieces of equal size, the last one maybe smaller (`torch.chunk`).
@@ -373,6 +450,10 @@ methods! {
     fn unbind(&self, dim: isize) -> Vec<Tensor> {
         ensure!(self.dim() > 0, Runtime, "Dimension specified as {dim} but tensor has no dimensions");
         let n = self.shape()[wrap_dim(dim, self.dim())?];
-        (0..n as isize).map(|index| view_with_creation(self.0, Select { dim, index }, Creation::MultiView)).collect()
+        let piece = |index: isize| {
+            let creation = Creation::MultiView { by: "Unbind", output: index as usize };
+            view_with_creation(self.0, Unbind { dim, index }, creation)
+        };
+        (0..n as isize).map(piece).collect()
     }
 }

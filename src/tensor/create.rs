@@ -140,6 +140,27 @@ macro_rules! forward_data {
 }
 forward_data!([const N: usize] [T; N], [] Vec<T>, [] &[T]);
 
+/// Refuses integers that an integer dtype cannot hold; unsigned dtypes take negative ones as they wrap.
+fn check_range(elements: &[Scalar], dtype: DType) -> Result<()> {
+    let (low, high) = match dtype {
+        DType::U8 => (-255, 255),
+        DType::I8 => (-128, 127),
+        DType::I16 => (i16::MIN as i64, i16::MAX as i64),
+        DType::I32 => (i32::MIN as i64, i32::MAX as i64),
+        DType::U32 => (-(u32::MAX as i64), u32::MAX as i64),
+        _ => return Ok(()),
+    };
+    let outside = elements.iter().any(|x| matches!(x, Scalar::Int(i) if !(low..=high).contains(i)));
+    let name = dtype.to_string();
+    ensure!(
+        !outside,
+        Runtime,
+        "value cannot be converted to type {} without overflow",
+        name.trim_start_matches("torch.")
+    );
+    Ok(())
+}
+
 impl Tensor {
     /// A tensor over a vector's memory, row-major, without copying on the CPU. The dtype is the vector's unless the options
     /// name another.
@@ -179,6 +200,11 @@ impl Tensor {
             t = t.to_device(device)?;
         }
         if options.requires_grad {
+            ensure!(
+                t.dtype().is_float(),
+                Runtime,
+                "Only Tensors of floating point and complex dtype can require gradients"
+            );
             t.checked().requires_grad_(true)?;
         }
         Ok(t)
@@ -199,6 +225,7 @@ impl Tensor {
             Category::Int => DType::I64,
             Category::Float => DType::F32,
         });
+        check_range(&elements, dtype)?;
         let bytes = HostBuf::alloc(elements.len() * dtype.size());
         crate::dtype::dispatch!(dtype, T => {
             for (i, x) in elements.iter().enumerate() {

@@ -15,7 +15,7 @@ methods! {
         ensure!(
             !on || t.dtype().is_float(),
             Runtime,
-            "only Tensors of floating point and complex dtype can require gradients"
+            "only Tensors of floating point dtype can require gradients"
         );
         ensure!(
             on || t.is_leaf(),
@@ -26,6 +26,24 @@ methods! {
             t.with_meta(|m| m.requires_grad = on);
         }
         Ok(t.clone())
+    }
+
+    /// Takes the history away from this tensor itself (`tensor.detach_()`).
+    ///
+    /// # Panics
+    /// If it is a view, whose base would keep the history.
+    fn detach_(&self) -> Tensor {
+        ensure!(
+            !self.is_view(),
+            Runtime,
+            "Can't detach views in-place. Use detach() instead. If you are using DistributedDataParallel (DDP) for training, and gradient_as_bucket_view is set as True, gradients are views of DDP buckets, and hence detach_() cannot be called on these gradients. To fix this error, please refer to the Optimizer.zero_grad() function in torch/optim/optimizer.py as the solution."
+        );
+        let old = self.with_meta(|m| {
+            (m.requires_grad, m.output_nr) = (false, 0);
+            m.grad_fn.take()
+        });
+        drop(old);
+        Ok(self.0.clone())
     }
 
     /// Keeps `grad` although the tensor is no leaf (`tensor.retain_grad()`).

@@ -29,20 +29,16 @@ pub fn check_inplace(t: &Tensor, needs: bool) -> Result<()> {
         return Ok(());
     }
     if let Some(v) = t.view_info() {
-        let message = match v.creation {
-            Creation::Default => None,
-            Creation::MultiView => Some(
-                "This view is the output of a function that returns multiple views. Such functions do not allow the output views to be modified inplace. You should replace the inplace operation by an out-of-place one.",
-            ),
-            Creation::NoGrad => Some(
-                "This view was created inside a no_grad block (or without grad mode enabled) and is being modified inplace with grad mode enabled. Please move both the view and its use either inside the no_grad block or outside of it.",
-            ),
-        };
-        if let Some(rest) = message {
-            bail!(
+        match v.creation {
+            Creation::Default => {}
+            Creation::MultiView { by, output } => bail!(
                 Runtime,
-                "A view was created in no_grad mode or as one of several outputs and is being modified inplace. {rest}"
-            );
+                "Output {output} of {by} is a view and is being modified inplace. This view is the output of a function that returns multiple views. Such functions do not allow the output views to be modified inplace. You should replace the inplace operation by an out-of-place one."
+            ),
+            Creation::NoGrad => bail!(
+                Runtime,
+                "A view was created in no_grad mode and is being modified inplace with grad mode enabled. Given that this use case is ambiguous and error-prone, it is forbidden. You can clarify your code by moving both the view and the inplace either both inside the no_grad block (if you don't want the inplace to be tracked) or both outside (if you want the inplace to be tracked)."
+            ),
         }
         ensure!(
             !(v.base.requires_grad() && v.base.is_leaf()),

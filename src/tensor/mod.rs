@@ -254,7 +254,7 @@ impl Tensor {
     /// True where gradients flow to it (`tensor.requires_grad`).
     pub fn requires_grad(&self) -> bool {
         self.0.requires_grad.load(Ordering::Acquire)
-            || self.view_info().is_some_and(|v| v.base.0.requires_grad.load(Ordering::Acquire) && v.is_tracked())
+            || self.view_info().is_some_and(|v| v.base.0.requires_grad.load(Ordering::Acquire))
     }
 
     /// True where no op made it, or gradients do not flow to it (`tensor.is_leaf`).
@@ -291,7 +291,32 @@ impl Tensor {
     }
 
     /// Replaces the gradient; None is what `zero_grad` leaves (`tensor.grad = …`).
+    ///
+    /// # Panics
+    /// If the gradient has another size, dtype or device.
+    #[track_caller]
     pub fn set_grad(&self, grad: Option<Tensor>) {
+        if let Some(g) = &grad {
+            let (own, new) = (self.meta(), g.meta());
+            assert!(
+                own.shape == new.shape,
+                "attempting to assign a gradient of size '{:?}' to a tensor of size '{:?}'. Please ensure that the gradient and the tensor are the same size",
+                &new.shape[..],
+                &own.shape[..]
+            );
+            assert!(
+                own.dtype == new.dtype,
+                "attempting to assign a gradient with dtype '{}' to a tensor with grad_dtype '{}'.",
+                new.dtype.scalar_name().to_lowercase(),
+                own.dtype.scalar_name().to_lowercase()
+            );
+            assert!(
+                own.device == new.device,
+                "attempting to assign a gradient with device '{}' to a tensor with device '{}'. Please ensure that the gradient and the tensor are on the same device",
+                new.device,
+                own.device
+            );
+        }
         if grad.is_some() || self.0.meta.lock().is_some() {
             let old = self.with_meta(|m| std::mem::replace(&mut m.grad, grad));
             drop(old);

@@ -24,8 +24,13 @@ pub trait ViewOp: Debug + Send + Sync {
 pub enum Creation {
     /// By an ordinary view op.
     Default,
-    /// As one of several outputs (split, chunk, unbind).
-    MultiView,
+    /// As one of several outputs of a function (split, chunk, unbind), by its name.
+    MultiView {
+        /// The function, as PyTorch's messages call it.
+        by: &'static str,
+        /// Which output.
+        output: usize,
+    },
     /// While gradients were off.
     NoGrad,
 }

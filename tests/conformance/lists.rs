@@ -65,95 +65,6 @@ impl Known {
 
 pub const KNOWN: &[Known] = &[
     Known {
-        op: "nextafter",
-        id: Some("nextafter.f32.1c27d48a"),
-        device: None,
-        reason: "nextafter has no gradient here yet; PyTorch gives one to its first operand",
-    },
-    Known {
-        op: "nextafter",
-        id: Some("nextafter.f32.451034c0"),
-        device: None,
-        reason: "nextafter has no gradient here yet; PyTorch gives one to its first operand",
-    },
-    Known {
-        op: "nextafter",
-        id: Some("nextafter.f32.45b67525"),
-        device: None,
-        reason: "nextafter has no gradient here yet; PyTorch gives one to its first operand",
-    },
-    Known {
-        op: "nextafter",
-        id: Some("nextafter.f32.7865d365"),
-        device: None,
-        reason: "nextafter has no gradient here yet; PyTorch gives one to its first operand",
-    },
-    Known {
-        op: "nextafter",
-        id: Some("nextafter.f32.d8f4b075"),
-        device: None,
-        reason: "nextafter has no gradient here yet; PyTorch gives one to its first operand",
-    },
-    Known {
-        op: "nextafter",
-        id: Some("nextafter.f32.db81041a"),
-        device: None,
-        reason: "nextafter has no gradient here yet; PyTorch gives one to its first operand",
-    },
-    Known {
-        op: "nextafter",
-        id: Some("nextafter.f64.015fd7eb"),
-        device: None,
-        reason: "nextafter has no gradient here yet; PyTorch gives one to its first operand",
-    },
-    Known {
-        op: "nextafter",
-        id: Some("nextafter.f64.723a0aa7"),
-        device: None,
-        reason: "nextafter has no gradient here yet; PyTorch gives one to its first operand",
-    },
-    Known {
-        op: "amax",
-        id: Some("amax.f32.15d075e1"),
-        device: None,
-        reason: "tensors of more than 64 dims are not refused",
-    },
-    Known {
-        op: "amax",
-        id: Some("amax.f32.3a5b2707"),
-        device: None,
-        reason: "tensors of more than 64 dims are not refused",
-    },
-    Known {
-        op: "nn.functional.softplus",
-        id: Some("nn.functional.softplus.i64.aa662642"),
-        device: None,
-        reason: "integer tensors are converted instead of refused",
-    },
-    Known { op: "gather", id: Some("gather.bool.58d11ac1"), device: None, reason: "uint8 indices are refused" },
-    Known { op: "gather", id: Some("gather.f64.0d2cfae2"), device: None, reason: "uint8 indices are refused" },
-    Known {
-        op: "index_fill",
-        id: Some("index_fill.f32.3c364dfc"),
-        device: None,
-        reason: "duplicate and negative indices",
-    },
-    Known {
-        op: "index_fill",
-        id: Some("index_fill.f32.7cdb83cb"),
-        device: None,
-        reason: "duplicate and negative indices",
-    },
-    Known {
-        op: "index_fill",
-        id: Some("index_fill.i64.81592456"),
-        device: None,
-        reason: "duplicate and negative indices",
-    },
-    Known { op: "index_fill_", id: Some("index_fill_.f32.9e52ebc8"), device: None, reason: "negative indices" },
-    Known { op: "nextafter_", id: Some("nextafter_.f32.09ae7556"), device: None, reason: "as nextafter" },
-    Known { op: "nextafter_", id: Some("nextafter_.f32.ec329b4e"), device: None, reason: "as nextafter" },
-    Known {
         op: "norm",
         id: Some("norm.f32.e43ff2b8"),
         device: None,
@@ -164,25 +75,6 @@ pub const KNOWN: &[Known] = &[
         id: Some("norm.f64.eeb6d1b9"),
         device: None,
         reason: "the nuclear norm needs singular values, which are not there yet",
-    },
-    Known {
-        op: "prod",
-        id: Some("prod.f16.c115a3a2"),
-        device: None,
-        reason: "the gradient overflows where a product of the others would not",
-    },
-    Known { op: "logit", id: Some("logit.f32.30395b22"), device: None, reason: "one ulp over the bound near 0" },
-    Known {
-        op: "nn.functional.mish",
-        id: Some("nn.functional.mish.f32.183d95e6"),
-        device: Some("gpu"),
-        reason: "the GPU flushes subnormal results to zero",
-    },
-    Known {
-        op: "argmax",
-        id: Some("argmax.f64.735f8402"),
-        device: Some("gpu"),
-        reason: "an f64 argmax over all dims on the GPU takes another of its candidates; to be mended",
     },
 ];
 

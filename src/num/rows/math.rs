@@ -3,6 +3,14 @@
 use super::rows;
 use std::f64::consts::{LN_2, PI};
 
+/// `log(x / (1 - x))`; near 1/2 by what the quotient is more than 1, which keeps the digits.
+#[inline(always)]
+fn log_odds<T: Float>(x: T) -> T {
+    let rest = T::lit(1.0) - x;
+    let near = x.gt(T::lit(0.3)) & x.lt(T::lit(0.7));
+    T::select(near, ((x - rest) / rest).log1p(), (x / rest).log())
+}
+
 rows! {
     SQRT = "sqrt", Float, |x| x.sqrt();
     RSQRT = "rsqrt", Float, |x| T::lit(1.0) / x.sqrt();
@@ -72,7 +80,10 @@ rows! {
         let z = x * PI;
         T::select(x.eq(T::lit(0.0)), T::lit(1.0), z.sin() / z)
     };
-    LOGIT = "logit", Float, |x| (x / (T::lit(1.0) - x)).log();
+    LOGIT = "logit", Float, |x| log_odds(x);
+    LOGIT_EPS = "logit_eps", Float, |x, lo, hi| {
+        log_odds(T::select(x.lt(lo), lo, T::select(x.gt(hi), hi, x)))
+    };
     DEG2RAD = "deg2rad", Float, |x| x * (PI / 180.0);
     RAD2DEG = "rad2deg", Float, |x| x * (180.0 / PI);
 }

@@ -19,6 +19,24 @@ mod table;
 #[cfg(test)]
 pub use table::{all_rows, dual_of, row};
 
+use super::Float;
+
+/// Two factors of the sigmoid of `x`, each a normal number where what it is to be multiplied by may still bring the product
+/// back from below the smallest one: GPUs flush subnormal numbers to zero.
+#[inline(always)]
+fn sigmoid_parts<T: Float>(x: T) -> [T; 2] {
+    let h = (x.abs() * -0.5).exp();
+    let s = T::select(x.lt(T::lit(0.0)), h, T::lit(1.0));
+    [s / (h * h + 1.0), s]
+}
+
+/// `g` times the exponential of `x`, also where that is subnormal.
+#[inline(always)]
+fn times_exp<T: Float>(g: T, x: T) -> T {
+    let h = (x * 0.5).exp();
+    g * h * h
+}
+
 /// The loops of a row for each dtype of its class.
 macro_rules! cpu {
     (@pick $r:ty, $n:expr, $wide:ty, $plain:ty, $m:ty) => {

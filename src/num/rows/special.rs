@@ -186,4 +186,24 @@ rows! {
         let s = ((x - x.round()) * PI).sin();
         T::select(reflect, T::lit(PI * PI) / (s * s) - sum, sum)
     };
+    // the same of the next derivative
+    TETRAGAMMA = "tetragamma", Float, |x| {
+        let reflect = x.lt(T::lit(0.5));
+        let mut z = T::select(reflect, T::lit(1.0) - x, x);
+        let mut sum = T::lit(0.0);
+        for _ in 0..10 {
+            sum = sum + T::lit(2.0) / (z * z * z);
+            z = z + 1.0;
+        }
+        let w = T::lit(1.0) / (z * z);
+        // (2k + 1) B_2k
+        let mut series = T::lit(15.0 * 7.0 / 6.0);
+        for b in [-13.0 * 691.0 / 2730.0, 11.0 * 5.0 / 66.0, -9.0 / 30.0, 7.0 / 42.0, -5.0 / 30.0, 3.0 / 6.0] {
+            series = series * w + b;
+        }
+        sum = sum + (series * w + 1.0) * w + w / z;
+        let r = (x - x.round()) * PI;
+        let s = r.sin();
+        T::select(reflect, -sum - r.cos() / (s * s * s) * (2.0 * PI * PI * PI), -sum)
+    };
 }

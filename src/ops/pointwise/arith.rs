@@ -285,6 +285,16 @@ op_methods! {
     }
 }
 
+/// The quotient rounded down of tensors or numbers, at least one a tensor (`torch.floor_divide`, Python's `7 // x`).
+///
+/// # Panics
+/// If both are numbers, or an integer is divided by zero.
+#[track_caller]
+pub fn floor_divide(input: impl Into<Operand>, other: impl Into<Operand>) -> Tensor {
+    let (a, b) = (input.into(), other.into());
+    unwrap(check_divisor(&a.as_in(), &b.as_in()).and_then(|()| elementwise(&FLOOR_DIVIDE, &[a.as_in(), b.as_in()])))
+}
+
 fn c_name(d: DType) -> String {
     d.scalar_name().to_lowercase()
 }

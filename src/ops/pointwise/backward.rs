@@ -77,7 +77,7 @@ ops! {
         })
     };
     HARDSWISH_BACKWARD = HARDSWISH_BACKWARD, Common, "HardswishBackwardBackward0", both, |cx| {
-        smooth(cx, &HARDSWISH_BACKWARD, |x| Ok(x.abs().lt(3) * (1.0 / 3.0)))
+        smooth(cx, &HARDSWISH_BACKWARD, |x| Ok(x.abs().lt(3).to(x.dtype()) * (1.0 / 3.0)))
     };
     MISH_BACKWARD = MISH_BACKWARD, Common, "MishBackwardBackward0", both, |cx| smooth(cx, &MISH_BACKWARD, mish_second);
     ERF_BACKWARD = ERF_BACKWARD, Common, "MulBackward0", both, |cx| by_factor(cx, &ERF_BACKWARD, |x| x * -2);

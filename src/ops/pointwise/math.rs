@@ -59,6 +59,14 @@ ops! {
             where_cond(&inside, with_grad(&LOGIT_BACKWARD, cx.g(), &x)?, f64::NAN)
         })
     };
+    LOGIT_EPS = LOGIT_EPS, Float, "LogitBackward0", input, |cx| {
+        let bound = |i| cx.scalar(i).unwrap_or(Scalar::Int(1));
+        grads!(cx; {
+            let x = cx.input(0)?;
+            let outside = x.lt(bound(1)).logical_or(&x.gt(bound(2)));
+            where_cond(&outside, 0, with_grad(&LOGIT_BACKWARD, cx.g(), &x)?)
+        })
+    };
     ENTR = ENTR, Float, "SpecialEntrBackward0", input, |cx| {
         grads!(cx; cx.g() * (-cx.input(0)?.log() - 1))
     };
@@ -238,12 +246,16 @@ fn nan_to_num(
     run(&NAN_TO_NUM, &[x, s(o.nan), s(o.posinf.unwrap_or(largest)), s(o.neginf.unwrap_or(-largest))])
 }
 
+fn bounded(x: &Tensor, eps: f64) -> [In<'_>; 3] {
+    [In::T(x), In::S(Scalar::Float(eps)), In::S(Scalar::Float(1.0 - eps))]
+}
+
 crate::tensor::methods! {
     /// [`Tensor::logit`] of the input clamped to `[eps, 1 - eps]` (`torch.logit(eps=…)`).
     fn logit_with(&self, options: impl Into<LogitOptions>) -> Tensor {
         match options.into().eps {
             None => self.logit(),
-            Some(eps) => self.clamp(eps, 1.0 - eps)?.checked().logit(),
+            Some(eps) => elementwise(&LOGIT_EPS, &bounded(self.0, eps)),
         }
     }
 
@@ -251,7 +263,7 @@ crate::tensor::methods! {
     fn logit_with_(&self, options: impl Into<LogitOptions>) -> Tensor {
         match options.into().eps {
             None => self.logit_(),
-            Some(eps) => self.clamp_(eps, 1.0 - eps)?.checked().logit_(),
+            Some(eps) => super::into_first(&LOGIT_EPS, &bounded(self.0, eps)),
         }
     }
 

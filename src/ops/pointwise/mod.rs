@@ -20,7 +20,7 @@ mod tests;
 pub use activation::{
     Approximate, EluOptions, GeluOptions, HardtanhOptions, LeakyReluOptions, ShrinkOptions, SoftplusOptions,
 };
-pub use arith::{AlphaOptions, DivOptions, RoundingMode, ValueOptions};
+pub use arith::{AlphaOptions, DivOptions, RoundingMode, ValueOptions, floor_divide};
 pub use clamp::Bound;
 pub use compare::{IscloseOptions, where_cond};
 pub use math::{LogitOptions, NanToNumOptions};

@@ -1,6 +1,6 @@
 //! Rounding.
 
-use super::{grads, inputs, nothing, op_methods, ops, options, unary_methods, zeros};
+use super::{grads, inputs, nothing, op_methods, ops, options, unary_methods, where_cond, zeros};
 use crate::error::Result;
 use crate::scalar::Scalar;
 use crate::tensor::{Elementwise, In, Tensor, elementwise, result_type};
@@ -22,8 +22,9 @@ ops! {
             cx.g() * s * x.sign()
         }, zeros(cx, 1))
     };
-    NEXTAFTER = NEXTAFTER, FloatOnly, "NotImplemented", nothing, |_| {
-        crate::error::bail!(Runtime, "derivative for aten::nextafter is not implemented")
+    NEXTAFTER = NEXTAFTER, FloatOnly, "NextafterBackward0", |n| if n & 1 != 0 { 0b11 } else { 0 }, |cx| {
+        // a step of one unit is the identity; where there is none to go, nothing flows
+        grads!(cx; where_cond(&cx.input(0)?.ne(&cx.input(1)?), cx.g(), 0), zeros(cx, 1))
     };
 }
 
@@ -57,7 +58,7 @@ op_methods! {
     round round_ () |x, run| { run(of_float(&ROUND, x), &[x]) }
     /// The magnitude of each element with the sign bit of the other (`torch.copysign`).
     copysign copysign_ (other: impl Into<crate::ops::Operand>) |x, run| { run(&COPYSIGN, &[x, other.into().as_in()]) }
-    /// The next representable number toward the other (`torch.nextafter`); it has no gradient.
+    /// The next representable number toward the other (`torch.nextafter`).
     nextafter nextafter_ (other: &Tensor) |x, run| { run(&NEXTAFTER, &[x, In::T(other)]) }
 }
 

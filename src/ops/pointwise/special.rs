@@ -5,7 +5,8 @@ use crate::error::bail;
 
 ops! {
     DIGAMMA = DIGAMMA, Float, "DigammaBackward0", input, |cx| grads!(cx; cx.g() * cx.input(0)?.trigamma());
-    TRIGAMMA = TRIGAMMA, Float, "PolygammaBackward0", input, |_| {
+    TRIGAMMA = TRIGAMMA, Float, "PolygammaBackward0", input, |cx| grads!(cx; cx.g() * cx.input(0)?.tetragamma());
+    TETRAGAMMA = TETRAGAMMA, Float, "PolygammaBackward0", input, |_| {
         bail!(NotImplemented, "derivative for aten::polygamma is not implemented")
     };
     I0 = I0, Float, "I0Backward0", input, |cx| grads!(cx; cx.g() * cx.input(0)?.i1());
@@ -36,6 +37,8 @@ unary_methods! {
     digamma digamma_ DIGAMMA;
     /// The derivative of [`Tensor::digamma`](crate::Tensor::digamma) (`torch.polygamma(1, x)`).
     trigamma trigamma_ TRIGAMMA;
+    /// The derivative of [`Tensor::trigamma`](crate::Tensor::trigamma) (`torch.polygamma(2, x)`).
+    tetragamma tetragamma_ TETRAGAMMA;
     /// The modified Bessel function of order 0 (`torch.i0`).
     i0 i0_ I0;
     /// `exp(-|x|)` times the modified Bessel function of order 0 (`torch.special.i0e`).

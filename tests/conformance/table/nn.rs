@@ -114,6 +114,8 @@ rows! {
     "vdot" "input other" |c| c.x()?.vdot(c.tensor("other")?)?;
     "outer" "input vec2" |c| c.x()?.outer(c.tensor("vec2")?)?;
     "addmm" "input mat1 mat2 beta alpha" |c| c.x()?.addmm(c.tensor("mat1")?, c.tensor("mat2")?, factors(c)?)?;
+    "addmm_" "input mat1 mat2 beta alpha" |c| c.x()?.addmm_(c.tensor("mat1")?, c.tensor("mat2")?, factors(c)?)?;
+    "addmv_" "input mat vec beta alpha" |c| c.x()?.addmv_(c.tensor("mat")?, c.tensor("vec")?, factors(c)?)?;
     "addmv" "input mat vec beta alpha" |c| c.x()?.addmv(c.tensor("mat")?, c.tensor("vec")?, factors(c)?)?;
     "baddbmm" "input batch1 batch2 beta alpha" |c| {
         c.x()?.baddbmm(c.tensor("batch1")?, c.tensor("batch2")?, factors(c)?)?
