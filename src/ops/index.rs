@@ -109,7 +109,7 @@ impl Kernel for ReadAt {
         let (mut a, mut b) = (Temp::default(), Temp::default());
         let fault = |size: usize| match self.how {
             Read::Gather => format!("index {{}} is out of bounds for dimension {} with size {size}", self.dim),
-            _ => "index out of range in self".into(),
+            _ => "index out of range in self (index {})".into(),
         };
         let size = x.shape.get(self.dim).copied().unwrap_or(1);
         match self.how {
@@ -282,7 +282,7 @@ impl Kernel for WriteAt {
                 if !copy(launch, x, out)? {
                     return Ok(false);
                 }
-                let id = launch.fault_id("index_add", "index out of range in self");
+                let id = launch.fault_id("index_add", "index out of range in self (index {})");
                 kernels::index_add(launch.rec, out, self.dim, &index, &src, alpha.to_f64() as f32, id)?;
                 Ok(true)
             }
