@@ -112,24 +112,6 @@ pub const KNOWN: &[Known] = &[
         device: None,
         reason: "nextafter has no gradient here yet; PyTorch gives one to its first operand",
     },
-    Known {
-        op: "amax",
-        id: Some("amax.f32.15d075e1"),
-        device: None,
-        reason: "tensors of more than 64 dims are not refused",
-    },
-    Known {
-        op: "amax",
-        id: Some("amax.f32.3a5b2707"),
-        device: None,
-        reason: "tensors of more than 64 dims are not refused",
-    },
-    Known {
-        op: "nn.functional.softplus",
-        id: Some("nn.functional.softplus.i64.aa662642"),
-        device: None,
-        reason: "integer tensors are converted instead of refused",
-    },
     Known { op: "gather", id: Some("gather.bool.58d11ac1"), device: None, reason: "uint8 indices are refused" },
     Known { op: "gather", id: Some("gather.f64.0d2cfae2"), device: None, reason: "uint8 indices are refused" },
     Known {
