@@ -260,7 +260,7 @@ fn picks() -> Vec<Case> {
         one("scatter_reduce amin", &[&[2, 3], &[2, 2]], |x| reduce(x, "amin", false)),
         one("i of tensors", &[&[3, 4]], |x| x[0].i((&at(&x[0], [2, 0, 2]), &at(&x[0], [1, 3, 1])))),
         one("i of a tensor between slices", &[&[2, 3, 2]], |x| x[0].i((.., &at(&x[0], [2, 0])))),
-        one("i of a mask", &[&[2, 3]], |x| x[0].i(&mask(&x[0], [[1, 0, 1], [0, 1, 0]]))),
+        one("i of a mask", &[&[2, 3]], |x| x[0].i(mask(&x[0], [[1, 0, 1], [0, 1, 0]]))),
         one("index_put", &[&[3, 4], &[2]], |x| x[0].index_put((&at(&x[0], [2, 0]), &at(&x[0], [1, 3])), &x[1], false)),
         one("index_put that adds", &[&[3, 4], &[3]], |x| {
             x[0].index_put((&at(&x[0], [2, 0, 2]), &at(&x[0], [1, 3, 1])), &x[1], true)
@@ -332,6 +332,8 @@ fn views() -> Vec<Case> {
         one("unsqueeze", &[&[2, 3]], |x| x[0].unsqueeze(1)),
         one("diagonal", &[&[3, 4]], |x| x[0].diagonal(1, 0, 1)),
         many("split", &[&[5, 2]], |x| x[0].split(2, 0)),
+        many("split_with_sizes", &[&[5, 2]], |x| x[0].split_with_sizes(&[1, 4], 0)),
+        one("unfold", &[&[2, 5]], |x| x[0].unfold(1, 3, 1)),
         many("chunk", &[&[5, 2]], |x| x[0].chunk(2, 0)),
         many("unbind", &[&[2, 3]], |x| x[0].unbind(1)),
         many("tensor_split", &[&[5, 2]], |x| x[0].tensor_split(2, 0)),
@@ -378,7 +380,7 @@ fn weighted(parts: &[Tensor], seed: usize) -> Tensor {
     let one = |i: usize, p: &Tensor| (p * weights(p, seed + i) + 0.5 * (p * p) * weights(p, seed + i + 11)).sum();
     let mut sum = one(0, &parts[0]);
     for (i, p) in parts.iter().enumerate().skip(1) {
-        sum = sum + one(i, p);
+        sum += one(i, p);
     }
     sum
 }

@@ -65,6 +65,80 @@ impl Known {
 
 pub const KNOWN: &[Known] = &[
     Known {
+<<<<<<< HEAD
+=======
+        op: "nextafter",
+        id: Some("nextafter.f32.1c27d48a"),
+        device: None,
+        reason: "nextafter has no gradient here yet; PyTorch gives one to its first operand",
+    },
+    Known {
+        op: "nextafter",
+        id: Some("nextafter.f32.451034c0"),
+        device: None,
+        reason: "nextafter has no gradient here yet; PyTorch gives one to its first operand",
+    },
+    Known {
+        op: "nextafter",
+        id: Some("nextafter.f32.45b67525"),
+        device: None,
+        reason: "nextafter has no gradient here yet; PyTorch gives one to its first operand",
+    },
+    Known {
+        op: "nextafter",
+        id: Some("nextafter.f32.7865d365"),
+        device: None,
+        reason: "nextafter has no gradient here yet; PyTorch gives one to its first operand",
+    },
+    Known {
+        op: "nextafter",
+        id: Some("nextafter.f32.d8f4b075"),
+        device: None,
+        reason: "nextafter has no gradient here yet; PyTorch gives one to its first operand",
+    },
+    Known {
+        op: "nextafter",
+        id: Some("nextafter.f32.db81041a"),
+        device: None,
+        reason: "nextafter has no gradient here yet; PyTorch gives one to its first operand",
+    },
+    Known {
+        op: "nextafter",
+        id: Some("nextafter.f64.015fd7eb"),
+        device: None,
+        reason: "nextafter has no gradient here yet; PyTorch gives one to its first operand",
+    },
+    Known {
+        op: "nextafter",
+        id: Some("nextafter.f64.723a0aa7"),
+        device: None,
+        reason: "nextafter has no gradient here yet; PyTorch gives one to its first operand",
+    },
+    Known { op: "gather", id: Some("gather.bool.58d11ac1"), device: None, reason: "uint8 indices are refused" },
+    Known { op: "gather", id: Some("gather.f64.0d2cfae2"), device: None, reason: "uint8 indices are refused" },
+    Known {
+        op: "index_fill",
+        id: Some("index_fill.f32.3c364dfc"),
+        device: None,
+        reason: "duplicate and negative indices",
+    },
+    Known {
+        op: "index_fill",
+        id: Some("index_fill.f32.7cdb83cb"),
+        device: None,
+        reason: "duplicate and negative indices",
+    },
+    Known {
+        op: "index_fill",
+        id: Some("index_fill.i64.81592456"),
+        device: None,
+        reason: "duplicate and negative indices",
+    },
+    Known { op: "index_fill_", id: Some("index_fill_.f32.9e52ebc8"), device: None, reason: "negative indices" },
+    Known { op: "nextafter_", id: Some("nextafter_.f32.09ae7556"), device: None, reason: "as nextafter" },
+    Known { op: "nextafter_", id: Some("nextafter_.f32.ec329b4e"), device: None, reason: "as nextafter" },
+    Known {
+>>>>>>> port
         op: "norm",
         id: Some("norm.f32.e43ff2b8"),
         device: None,

@@ -29,7 +29,7 @@ fn pick(p: &mut Program, d: Device, label: &str, f: impl FnOnce(&Tensor) -> Tens
     p.try_emit(label, || {
         let x = arange((1., 7.), d).reshape([2, 3]).requires_grad_(true);
         let y = f(&x);
-        let w = arange((1., y.numel() as f64 + 1.), d).reshape(&y.shape());
+        let w = arange((1., y.numel() as f64 + 1.), d).reshape(y.shape());
         (&y * w).sum().backward();
         crate::list![y, x.grad()]
     });

@@ -36,7 +36,7 @@ programs! {
             for (k, w) in net.parameters().iter().enumerate() {
                 let fan = if w.dim() > 1 { w.i(0).numel() } else { 10 };
                 let v = (arange(w.numel(), d) * 0.61 + k as f64).sin() / (fan as f64).sqrt();
-                w.copy_(&v.reshape(&w.shape()));
+                w.copy_(&v.reshape(w.shape()));
             }
         });
         let x = (arange(4 * 3 * 1024, d) * 0.013).cos().reshape([4, 3, 32, 32]);

@@ -60,14 +60,14 @@ programs! {
         };
         for (a, b) in pairs {
             let label = format!("{}+{}", tuple(a), tuple(b));
-            let sum = || zeros(a, d).checked().add(&zeros(b, d));
+            let sum = || zeros(a, d).checked().add(zeros(b, d));
             p.raises(&format!("{label} ok"), || sum().map(|_| ()).unwrap_or_else(|e| panic!("{e}")));
             if let Ok(sum) = sum() {
                 p.emit(&label, sum.shape());
             }
         }
-        p.raises("inplace cannot grow", || zeros(3, d).add_(&zeros([2, 3], d)));
-        p.raises("inplace ok", || zeros([2, 3], d).add_(&zeros(3, d)));
+        p.raises("inplace cannot grow", || zeros(3, d).add_(zeros([2, 3], d)));
+        p.raises("inplace ok", || zeros([2, 3], d).add_(zeros(3, d)));
     }
     copy_semantics "copy-semantics" |p, d| {
         let x = zeros([2, 3], d);
@@ -91,7 +91,7 @@ programs! {
         let mut b = a.clone();
         b += 1;
         p.emit("alias", &a);
-        b = b + 1;
+        b += 1;
         p.emit("rebind", &a);
         drop(b);
         let v = arange(4, d).view([2, 2]);

@@ -137,7 +137,7 @@ fn main(
 }
 
 /// The parameters of a step cut into dispatches: neighbours of one kind that share no memory go together.
-fn cut<'a, T>(all: &'a [T], most: usize, alike: impl Fn(&T, &T) -> bool) -> Vec<&'a [T]> {
+fn cut<T>(all: &[T], most: usize, alike: impl Fn(&T, &T) -> bool) -> Vec<&[T]> {
     let mut out = Vec::new();
     let mut rest = all;
     while !rest.is_empty() {

@@ -63,7 +63,7 @@ ops! {
         let bound = |i| cx.scalar(i).unwrap_or(Scalar::Int(1));
         grads!(cx; {
             let x = cx.input(0)?;
-            let outside = x.lt(bound(1)).logical_or(&x.gt(bound(2)));
+            let outside = x.lt(bound(1)).logical_or(x.gt(bound(2)));
             where_cond(&outside, 0, with_grad(&LOGIT_BACKWARD, cx.g(), &x)?)
         })
     };
