@@ -1,7 +1,7 @@
 //! A few elements side by side: the one vector type that convolution kernels are written over. AVX2 registers where the
 //! CPU has them, small arrays (which compilers vectorise as they can) elsewhere and for integers.
 
-use crate::dtype::Element;
+use crate::dtype::{DType, Element};
 
 /// `N` elements of type `E`; float `mul_add` is fused in the AVX2 forms only.
 pub trait Lanes: Copy {
@@ -9,6 +9,9 @@ pub trait Lanes: Copy {
     type E: Element;
     /// How many.
     const N: usize;
+    /// True where kernels are compiled in all their sizes: the types that most programs compute in. The others make do with
+    /// fewer, to keep the library small.
+    const FULL: bool = false;
     /// The same value in each.
     fn splat(x: Self::E) -> Self;
     /// Reads `N` elements.
@@ -60,6 +63,8 @@ macro_rules! array_lanes {
         impl Lanes for Arr<$t, $n> {
             type E = $t;
             const N: usize = $n;
+            // where there is AVX2 the array forms hardly ever run
+            const FULL: bool = cfg!(not(target_arch = "x86_64")) && matches!(<$t as Element>::DTYPE, DType::F32);
             #[inline(always)]
             fn splat(x: $t) -> Self {
                 Arr([x; $n])
@@ -121,7 +126,7 @@ array_only!(f32 8 f64 4);
 
 #[cfg(target_arch = "x86_64")]
 mod avx2 {
-    use super::{Arr, HasLanes, Lanes};
+    use super::{Arr, DType, Element, HasLanes, Lanes};
     use std::arch::x86_64::*;
 
     /// Eight f32.
@@ -136,6 +141,7 @@ mod avx2 {
             impl Lanes for $v {
                 type E = $t;
                 const N: usize = $n;
+                const FULL: bool = matches!(<$t as Element>::DTYPE, DType::F32);
                 #[inline(always)]
                 fn splat(x: $t) -> Self {
                     // SAFETY: this type is used in code compiled for AVX2 and FMA only.

@@ -14,6 +14,7 @@ mod widen;
 pub use command::{Arg, Cmd, CpuView, Epilogue, Kernel, KernelCmd, Launch, PointCmd, Src};
 pub use exec::{device_counters, read_bytes, read_bytes_async, synchronize, transfers, upload};
 pub use locks::LockSet;
+pub use small::{Now, now};
 pub use storage::{Buf, Storage, StorageImpl, fill_bytes};
 
 use crate::device::Device;

@@ -2,9 +2,15 @@
 
 use super::command::{Arg, PointCmd, Src};
 use super::locks::LockSet;
-use super::{SMALL, fill_bytes};
+use super::storage::{Storage, StorageImpl};
+use super::{SMALL, count, fill_bytes};
+use crate::cpu::memory::HostBuf;
+use crate::device::Device;
+use crate::dtype::{DType, Element};
+use crate::layout::Layout;
 use crate::num;
-use crate::program::Action;
+use crate::program::{Action, Row};
+use crate::scalar::Scalar;
 use std::mem::MaybeUninit;
 
 /// Room for the elements of one operand.
@@ -20,22 +26,108 @@ impl Scratch {
     }
 }
 
-/// Copies elements of `size` bytes between a strided layout and packed memory.
-unsafe fn pack(arg: &Arg, base: *mut u8, packed: *mut u8, out: bool) {
-    let size = arg.dtype.size();
+/// Copies elements between a strided layout, from the element at `base` on, and packed memory.
+///
+/// # Safety
+/// The layout lies inside the storage at `base`; `packed` has room for every element.
+unsafe fn pack(dtype: DType, layout: &Layout, base: *mut u8, packed: *mut u8, out: bool) {
+    // bits of a width known to the compiler: a call of memcpy an element would cost more than the step
+    // SAFETY: the caller's promise; any bits are elements of an unsigned integer.
+    unsafe {
+        match dtype.size() {
+            1 => pack_bits(layout, base, packed, out),
+            2 => pack_bits(layout, base.cast::<u16>(), packed.cast(), out),
+            4 => pack_bits(layout, base.cast::<u32>(), packed.cast(), out),
+            _ => pack_bits(layout, base.cast::<u64>(), packed.cast(), out),
+        }
+    }
+}
+
+unsafe fn pack_bits<T: Copy>(layout: &Layout, base: *mut T, packed: *mut T, out: bool) {
+    let n = layout.ndim();
+    let (inner, step) = if n == 0 { (1, 0) } else { (layout.shape[n - 1], layout.strides[n - 1]) };
+    let rows = Layout {
+        shape: layout.shape[..n.saturating_sub(1)].into(),
+        strides: layout.strides[..n.saturating_sub(1)].into(),
+        offset: layout.offset,
+    };
     let mut at = packed;
-    arg.layout.for_each_offset(|offset| {
-        // SAFETY: the layout lies inside the storage; `packed` has room for every element.
-        unsafe {
-            let element = base.add(offset * size);
-            if out {
-                std::ptr::copy_nonoverlapping(at, element, size);
-            } else {
-                std::ptr::copy_nonoverlapping(element, at, size);
+    rows.for_each_offset(|offset| {
+        for i in 0..inner {
+            // SAFETY: the layout lies inside the storage; `packed` has room for every element.
+            unsafe {
+                let element = base.add(offset + i * step);
+                if out { element.write_unaligned(*at) } else { *at = element.read_unaligned() }
+                at = at.add(1);
             }
-            at = at.add(size);
         }
     });
+}
+
+/// An operand of [`now`].
+#[derive(Clone, Copy)]
+pub enum Now<'a> {
+    /// A tensor's storage and layout, not yet broadcast.
+    Tensor(&'a StorageImpl, &'a Layout),
+    /// A number.
+    Scalar(Scalar),
+}
+
+/// Runs a step into a new storage at once: every tensor operand is of the float dtype `dtype` and broadcasts to `shape`.
+/// None where that is not for here: too many elements or none, another device, or an operand that is still to be computed.
+pub fn now(row: &'static Row, dtype: DType, natural: DType, srcs: &[Now], shape: &[usize]) -> Option<Storage> {
+    let n = crate::shape::numel(shape);
+    if n == 0 || n > SMALL || srcs.len() > 4 {
+        return None;
+    }
+    let ready = |s: &Now| match s {
+        Now::Tensor(t, _) => t.device == Device::Cpu && t.is_settled(),
+        Now::Scalar(_) => true,
+    };
+    if !srcs.iter().all(ready) {
+        return None;
+    }
+    let block = (row.cpu)(dtype)?;
+    let _held = LockSet::lock(srcs.iter().filter_map(|s| match *s {
+        Now::Tensor(t, _) => Some((t, false)),
+        Now::Scalar(_) => None,
+    }));
+    let mut scratch: [Scratch; 4] = [Scratch::new(), Scratch::new(), Scratch::new(), Scratch::new()];
+    let mut ins: [*const u8; 4] = [std::ptr::null(); 4];
+    for (i, src) in srcs.iter().enumerate() {
+        let room = scratch[i].ptr();
+        ins[i] = match *src {
+            Now::Tensor(t, layout) => {
+                let base = t.host(false).ptr();
+                if layout.shape[..] == *shape && layout.is_contiguous() {
+                    // SAFETY: the layout's first element lies inside the storage.
+                    unsafe { base.add(layout.offset * dtype.size()) }
+                } else {
+                    let layout = layout.broadcast_to(shape).ok()?;
+                    // SAFETY: as `pack` asks; the scratch has room for SMALL elements.
+                    unsafe { pack(dtype, &layout, base, room, false) };
+                    room
+                }
+            }
+            Now::Scalar(value) => {
+                // SAFETY: the scratch has room for SMALL elements of either type.
+                unsafe {
+                    if dtype == DType::F32 {
+                        std::slice::from_raw_parts_mut(room.cast::<MaybeUninit<f32>>(), n)
+                            .fill(MaybeUninit::new(f32::from_scalar(value)));
+                    } else {
+                        fill_bytes(std::slice::from_raw_parts_mut(room, n * dtype.size()), dtype, value);
+                    }
+                }
+                room
+            }
+        };
+    }
+    count(|c| c.immediate += 1);
+    let out = HostBuf::alloc(n * natural.size());
+    // SAFETY: n packed elements of `dtype` each; the new block has room for n results.
+    unsafe { block(&ins[..srcs.len()], out.ptr(), n) };
+    Some(Storage::from_host(natural, out))
 }
 
 /// Runs a step of at most [`SMALL`] elements whose operands are settled and live on the CPU.
@@ -71,7 +163,7 @@ pub fn run(cmd: &PointCmd) {
                     ins[i] = unsafe { base.add(a.layout.offset * have.size()) };
                 } else {
                     // SAFETY: as `pack` asks; the scratch has room.
-                    unsafe { pack(a, base, room, false) };
+                    unsafe { pack(have, &a.layout, base, room, false) };
                     ins[i] = room;
                 }
                 if have != want && !matches!(cmd.action, Action::Cast) {
@@ -121,7 +213,7 @@ pub fn run(cmd: &PointCmd) {
             if contiguous {
                 std::ptr::copy_nonoverlapping(packed, first, n * dtype.size());
             } else {
-                pack(&cmd.out, base, packed, true);
+                pack(dtype, &cmd.out.layout, base, packed, true);
             }
         }
     }

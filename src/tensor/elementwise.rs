@@ -254,7 +254,10 @@ fn record<'a>(
     move |out: &Tensor| {
         let keep_output = saves & OUTPUT != 0;
         let outputs = keep_output.then(|| Some(Saved::output(out))).into_iter().collect();
-        let scalars = ins.iter().map(|x| if let In::S(s) = x { Some(*s) } else { None }).collect();
+        let scalars = match ins.iter().any(|x| matches!(x, In::S(_))) {
+            true => ins.iter().map(|x| if let In::S(s) = x { Some(*s) } else { None }).collect(),
+            false => SmallVec::new(),
+        };
         let set = SavedSet { inputs, outputs, released: false };
         Node::new(Func::Elementwise(op, scalars), edges, std::iter::once(OutMeta::of(out)).collect(), set)
     }
@@ -263,14 +266,76 @@ fn record<'a>(
 /// Runs an elementwise op into a new tensor.
 #[track_caller]
 pub fn elementwise(op: &'static Elementwise, ins: &[In]) -> Result<Tensor> {
-    let location = Location::caller();
+    let out = match at_once(op, ins) {
+        Some(out) => out,
+        None => recorded(op, ins, Location::caller())?,
+    };
+    let needs = needs(ins);
+    if needs != 0 && !op.row.bool_out && out.dtype().is_float() {
+        out.set_history(record(op, ins, needs, None)(&out), 0);
+    }
+    Ok(out)
+}
+
+/// The short way for a few elements of one float dtype on the CPU, which may wait for nothing: the step runs where it stands,
+/// and no command is made. None where the long way is to be gone, which also has the errors.
+fn at_once(op: &'static Elementwise, ins: &[In]) -> Option<Tensor> {
+    use crate::stream::Now;
+    if ins.len() > 4 || matches!(op.rule, Rule::Logical | Rule::Bitwise | Rule::Where | Rule::Int) {
+        return None;
+    }
+    // read for as long as the step runs; one tensor may stand at several places
+    let bodies: [_; 4] = std::array::from_fn(|i| match ins.get(i) {
+        Some(In::T(t)) => Some(t.0.body.read_recursive()),
+        _ => None,
+    });
+    let mut srcs = [Now::Scalar(Scalar::Int(0)); 4];
+    let mut first: Option<&Body> = None;
+    let mut same = true;
+    for ((src, operand), body) in srcs.iter_mut().zip(ins).zip(&bodies) {
+        *src = match (operand, body) {
+            (In::S(s), _) => Now::Scalar(*s),
+            (In::T(_), Some(body)) if body.storage.device == Device::Cpu => {
+                match first {
+                    None => first = Some(body),
+                    Some(f) if f.dtype != body.dtype => return None,
+                    Some(f) => same &= f.layout.shape == body.layout.shape,
+                }
+                match body.storage.as_constant() {
+                    Some(value) if body.storage.dtype == body.dtype => Now::Scalar(value),
+                    Some(_) => return None,
+                    None => Now::Tensor(&body.storage, &body.layout),
+                }
+            }
+            (In::T(_), _) => return None,
+        };
+    }
+    let first = first?;
+    let dtype = first.dtype;
+    if !matches!(dtype, DType::F32 | DType::F64) {
+        return None;
+    }
+    let mut shape = Dims::from_slice(&first.layout.shape);
+    if !same {
+        for body in bodies.iter().flatten() {
+            shape = broadcast(&shape, &body.layout.shape).ok()?;
+        }
+    }
+    let natural = if op.row.bool_out { DType::Bool } else { dtype };
+    let storage = stream::now(op.row, dtype, natural, &srcs[..ins.len()], &shape)?;
+    let body = Body { storage, layout: Layout::contiguous(shape), dtype: natural, version: None };
+    drop(bodies);
+    Some(Tensor::from_body(body, None))
+}
+
+/// The long way: checks, and a command for the stream.
+fn recorded(op: &'static Elementwise, ins: &[In], location: &'static Location<'static>) -> Result<Tensor> {
     let mut srcs = snapshot(ins);
     let plan = plan(op, &srcs)?;
     check_kernel(op, plan.compute)?;
     for (src, operand) in srcs.iter_mut().zip(ins) {
         fit(src, operand, &plan.shape, plan.device)?;
     }
-    let needs = needs(ins);
     let storage = Storage::new(plan.device, plan.natural, crate::shape::numel(&plan.shape));
     let arg = Arg { storage: storage.shared().clone(), dtype: plan.natural, layout: Layout::contiguous(plan.shape) };
     let body = Body { storage, layout: arg.layout.clone(), dtype: plan.natural, version: None };
@@ -283,11 +348,7 @@ pub fn elementwise(op: &'static Elementwise, ins: &[In]) -> Result<Tensor> {
         fresh: true,
         location,
     });
-    let out = Tensor::from_body(body, None);
-    if needs != 0 && plan.natural.is_float() {
-        out.set_history(record(op, ins, needs, None)(&out), 0);
-    }
-    Ok(out)
+    Ok(Tensor::from_body(body, None))
 }
 
 /// Runs an elementwise op into its first operand, through whatever view that is.

@@ -8,6 +8,10 @@ use crate::cpu::simd::{SendPtr, chunks};
 
 /// Most output channels in one register tile.
 pub(super) const TILE: usize = 6;
+/// The sizes of register tiles that are compiled. Each is a loop of its own for every type of lanes, so the types that few
+/// programs convolve in have fewer.
+const SIZES: [usize; 4] = [TILE, 4, 2, 1];
+const FEW_SIZES: [usize; 2] = [4, 1];
 /// Most taps in one pass over the output: the source rows of a block of positions stay in the first-level cache.
 const TAP_BLOCK: usize = 288;
 /// Source bytes that such a block of positions may take.
@@ -56,7 +60,8 @@ impl Weights {
         let taps = at.len();
         let packed = HostBuf::alloc(groups * channels * taps * size_of::<T>());
         let to = SendPtr(packed.ptr().cast::<T>());
-        let tiles = split_evenly(channels, TILE);
+        let sizes: &[usize] = if <Loops<T>>::chosen().full { &SIZES } else { &FEW_SIZES };
+        let tiles = split_into(channels, sizes);
         let count = tiles.len();
         chunks(groups * count, (1 << 15) / (taps * TILE).max(1), |r| {
             for i in r {
@@ -76,10 +81,16 @@ impl Weights {
     }
 }
 
-/// `n` things in as few parts of at most `most` as possible, sizes differing by one at most: (first, size).
-pub(super) fn split_evenly(n: usize, most: usize) -> Vec<(usize, usize)> {
-    let parts = n.div_ceil(most);
-    (0..parts).map(|i| (i * n / parts, (i + 1) * n / parts - i * n / parts)).collect()
+/// `n` things in parts of the sizes given, largest first: (first, size). The last size is 1.
+pub(super) fn split_into(n: usize, sizes: &[usize]) -> Vec<(usize, usize)> {
+    let mut parts = Vec::new();
+    let mut first = 0;
+    while first < n {
+        let size = sizes.iter().copied().find(|&s| s <= n - first).unwrap_or(1);
+        parts.push((first, size));
+        first += size;
+    }
+    parts
 }
 
 /// What one tile covers: one vector of columns or two, side by side (or overlapping) or in neighbouring rows.
@@ -138,6 +149,7 @@ struct Job<'a, T> {
     /// Row length of the flattened source where all rows are taken as one.
     flat: Option<usize>,
     group_in: usize,
+    sweep: Sweep<T>,
 }
 
 /// `target[n, g * channels + o, y, x] = relu?(bias + sum over taps of weight[g, o, tap] * source[n, g, tap + y, x])`,
@@ -174,7 +186,7 @@ pub(super) fn correlate<T: HasLanes>(
     };
     let (rows, cols) = (target.rows, target.cols);
     debug_assert!(flat.is_some() || cols >= lanes || source.slack >= lanes);
-    let job = Job { source, target, weights, offsets, bias, relu, flat, group_in };
+    let job = Job { source, target, weights, offsets, bias, relu, flat, group_in, sweep: <Loops<T>>::chosen().sweep };
 
     // tasks: images by groups, and where those are few or the weights large by tiles of channels as well, or by rows; sizes
     // alone decide
@@ -216,47 +228,34 @@ pub(super) fn correlate<T: HasLanes>(
 type Span = std::ops::Range<usize>;
 
 fn run_unit<T: HasLanes>(job: &Job<T>, images: Span, g: usize, tiles: Span, rows: Span) {
-    #[cfg(target_arch = "x86_64")]
-    {
-        #[target_feature(enable = "avx2,fma")]
-        fn wide<T: HasLanes>(job: &Job<T>, images: Span, g: usize, tiles: Span, rows: Span) {
-            unit::<T::Wide>(job, images, g, tiles, rows);
-        }
-        if crate::cpu::simd::wide() {
-            // SAFETY: the CPU has the features.
-            return unsafe { wide(job, images, g, tiles, rows) };
-        }
-    }
-    unit::<T::Plain>(job, images, g, tiles, rows);
-}
-
-#[inline(always)]
-fn unit<L: Lanes>(job: &Job<L::E>, images: Span, g: usize, tiles: Span, rows: Span) {
     let Job { source, target, weights, .. } = *job;
+    let lanes = <T::Wide as Lanes>::N;
     let src = |n: usize| source.ptr.add(n * source.batch + g * job.group_in).get().cast_const();
     let out = |n: usize| target.ptr.add(n * target.strides[0] + g * weights.channels * target.strides[1]).get();
-    let tap_blocks = if weights.taps == 0 { vec![(0, 0)] } else { split_evenly(weights.taps, TAP_BLOCK) };
+    let taps = weights.taps;
+    let tap_blocks: Vec<(usize, usize)> =
+        (0..taps.max(1)).step_by(TAP_BLOCK).map(|t| (t, TAP_BLOCK.min(taps - t.min(taps)))).collect();
     if let Some(row) = job.flat {
         let len = (target.rows - 1) * row + target.cols;
-        let cols = columns(len, L::N, 1);
-        let mut line = vec![L::E::default(); len * TILE];
+        let cols = columns(len, lanes, 1);
+        let mut line = vec![T::default(); len * TILE];
         for n in images {
             for tile in tiles.clone() {
                 for &taps in &tap_blocks {
                     let place = Place { out: line.as_mut_ptr(), channel: len, row: 0, col: 1 };
-                    run_pass::<L>(job, g, tile, taps, src(n), place, 0..1, &cols);
+                    run_pass(job, g, tile, taps, src(n), place, 0..1, &cols);
                 }
                 spread(job, &line, len, row, tile, out(n));
             }
         }
         return;
     }
-    let cols = columns(target.cols, L::N, target.strides[3]);
+    let cols = columns(target.cols, lanes, target.strides[3]);
     let reach = job.offsets.len().min(TAP_BLOCK).max(1);
-    let near = NEAR / size_of::<L::E>();
+    let near = NEAR / size_of::<T>();
     // rows of a block: an estimate that counts every tap's row once
     let row_block = (near / (reach * target.cols)).max(2) & !1;
-    let col_block = if target.rows == 1 { (near / (reach * 2 * L::N)).max(1) } else { cols.len() };
+    let col_block = if target.rows == 1 { (near / (reach * 2 * lanes)).max(1) } else { cols.len() };
     for &taps in &tap_blocks {
         for n in images.clone() {
             let mut y = rows.start;
@@ -267,7 +266,7 @@ fn unit<L: Lanes>(job: &Job<L::E>, images: Span, g: usize, tiles: Span, rows: Sp
                         let first = weights.tiles[tile].0 * target.strides[1];
                         let [_, channel, row, col] = target.strides;
                         let place = Place { out: out(n).wrapping_add(first), channel, row, col };
-                        run_pass::<L>(job, g, tile, taps, src(n), place, block.clone(), cols);
+                        run_pass(job, g, tile, taps, src(n), place, block.clone(), cols);
                     }
                 }
                 y = block.end;
@@ -284,22 +283,21 @@ struct Place<E> {
     col: usize,
 }
 
-#[inline(always)]
 #[allow(clippy::too_many_arguments, reason = "two call sites")]
-fn run_pass<L: Lanes>(
-    job: &Job<L::E>,
+fn run_pass<T: HasLanes>(
+    job: &Job<T>,
     g: usize,
     tile: usize,
     (tap0, taps): (usize, usize),
-    src: *const L::E,
-    place: Place<L::E>,
+    src: *const T,
+    place: Place<T>,
     rows: Span,
     cols: &[Columns],
 ) {
     let weights = job.weights;
     let (first, count) = weights.tiles[tile];
-    let packed = weights.packed.ptr().cast::<L::E>().cast_const();
-    let mut bias = [L::E::default(); TILE];
+    let packed = weights.packed.ptr().cast::<T>().cast_const();
+    let mut bias = [T::default(); TILE];
     if let Some((ptr, stride)) = job.bias {
         for (o, b) in bias[..count].iter_mut().enumerate() {
             // SAFETY: bias has one element a channel.
@@ -320,14 +318,8 @@ fn run_pass<L: Lanes>(
         last: tap0 + taps == weights.taps,
         relu: job.relu,
     };
-    match count {
-        1 => sweep::<L, 1>(&pass, rows, cols),
-        2 => sweep::<L, 2>(&pass, rows, cols),
-        3 => sweep::<L, 3>(&pass, rows, cols),
-        4 => sweep::<L, 4>(&pass, rows, cols),
-        5 => sweep::<L, 5>(&pass, rows, cols),
-        _ => sweep::<L, 6>(&pass, rows, cols),
-    }
+    // SAFETY: the CPU has what the chosen loop was compiled for; rows and columns exist in source and target.
+    unsafe { (job.sweep)(&pass, count, rows, cols) };
 }
 
 /// Copies a tile's flattened lines to their rows, without what lies between them.
@@ -361,6 +353,44 @@ struct Pass<'a, E> {
     relu: bool,
 }
 
+type Sweep<T> = unsafe fn(&Pass<T>, usize, Span, &[Columns]);
+
+/// The loop over tiles that suits the CPU.
+struct Loops<T> {
+    sweep: Sweep<T>,
+    /// True where all [`SIZES`] are compiled.
+    full: bool,
+}
+
+impl<T: HasLanes> Loops<T> {
+    fn chosen() -> Loops<T> {
+        #[cfg(target_arch = "x86_64")]
+        {
+            #[target_feature(enable = "avx2,fma")]
+            fn wide<T: HasLanes>(p: &Pass<T>, count: usize, rows: Span, cols: &[Columns]) {
+                sweep_any::<T::Wide>(p, count, rows, cols);
+            }
+            if crate::cpu::simd::wide() {
+                return Loops { sweep: wide::<T>, full: <T::Wide as Lanes>::FULL };
+            }
+        }
+        fn plain<T: HasLanes>(p: &Pass<T>, count: usize, rows: Span, cols: &[Columns]) {
+            sweep_any::<T::Plain>(p, count, rows, cols);
+        }
+        Loops { sweep: plain::<T>, full: <T::Plain as Lanes>::FULL }
+    }
+}
+
+#[inline(always)]
+fn sweep_any<L: Lanes>(p: &Pass<L::E>, count: usize, rows: Span, cols: &[Columns]) {
+    match count {
+        TILE if L::FULL => sweep::<L, TILE>(p, rows, cols),
+        4 => sweep::<L, 4>(p, rows, cols),
+        2 if L::FULL => sweep::<L, 2>(p, rows, cols),
+        _ => sweep::<L, 1>(p, rows, cols),
+    }
+}
+
 #[inline(always)]
 fn sweep<L: Lanes, const O: usize>(p: &Pass<L::E>, rows: Span, cols: &[Columns]) {
     let mut y = rows.start;
@@ -368,14 +398,13 @@ fn sweep<L: Lanes, const O: usize>(p: &Pass<L::E>, rows: Span, cols: &[Columns])
         // a row of one vector or less is taken together with the next one
         let pair = cols.len() == 1 && cols[0].vectors == 1 && y + 1 < rows.end;
         for c in cols {
+            let c = if pair { Columns { vectors: 2, gap: p.row, out_gap: p.out_row, ..*c } } else { *c };
             // SAFETY: rows and columns exist in source and target, as `columns` and the callers' sizes say.
             unsafe {
-                if pair {
-                    tile::<L, O, 2>(p, y, &Columns { vectors: 2, gap: p.row, out_gap: p.out_row, ..*c });
-                } else if c.vectors == 2 {
-                    tile::<L, O, 2>(p, y, c);
+                if c.vectors == 2 {
+                    tile::<L, O, 2>(p, y, &c);
                 } else {
-                    tile::<L, O, 1>(p, y, c);
+                    tile::<L, O, 1>(p, y, &c);
                 }
             }
         }

@@ -2,7 +2,7 @@
 //! a transposed copy puts side by side) and source values (one broadcast a tap). Register tiles of channels by taps run
 //! over a block of positions; rows of the batch go to a fixed number of partial sums that are added in order.
 
-use super::direct::{Source, split_evenly};
+use super::direct::{Source, split_into};
 use crate::cpu::lanes::{HasLanes, Lanes};
 use crate::cpu::memory::HostBuf;
 use crate::cpu::simd::{SERIAL, SendPtr, chunks};
@@ -16,6 +16,11 @@ const PART: usize = 1 << 20;
 const PARTS: usize = 16;
 const PARTS_ELEMENTS: usize = 1 << 22;
 
+/// How many taps the compiled loops take: for one vector of channels, for two, and for the types with few loops.
+const ONE_SIZES: [usize; 3] = [9, 4, 1];
+const TWO_SIZES: [usize; 3] = [6, 3, 1];
+const FEW_SIZES: [usize; 2] = [4, 1];
+
 /// Output gradients as `[group][tile][image][position][lane]`.
 struct Packed<T> {
     _buf: HostBuf,
@@ -27,14 +32,15 @@ struct Packed<T> {
 }
 
 /// Copies the gradients channel-last in tiles of two vectors (one for a small rest).
-fn pack<T: HasLanes>(grad: &View<T>, groups: usize) -> Packed<T> {
+fn pack<T: HasLanes>(grad: &View<T>, groups: usize, full: bool) -> Packed<T> {
     let n = <T::Wide as Lanes>::N;
     let channels = grad.shape[1] / groups;
     let mut tiles = Vec::new();
     let (mut first, mut lanes) = (0, 0);
     while first < channels {
         let count = (channels - first).min(2 * n);
-        let wide = if count > n { 2 * n } else { n };
+        let wide = if count > n && full { 2 * n } else { n };
+        let count = count.min(wide);
         tiles.push((first, count, wide));
         (first, lanes) = (first + count, lanes + wide);
     }
@@ -151,19 +157,20 @@ pub(super) fn weight_gradient<T: HasLanes>(
     if groups * channels * taps == 0 {
         return;
     }
-    let packed = pack(grad, groups);
+    let loops = <Loops<T>>::chosen();
+    let packed = pack(grad, groups, loops.full);
     let size = groups * packed.lanes * taps;
     let all_rows = batch * rows;
     let work = all_rows * cols * size;
     let parts = (work / PART).min(PARTS).min(PARTS_ELEMENTS / size).min(all_rows).max(1);
     let part_rows = all_rows.div_ceil(parts).max(1);
-    // two vectors by six taps fill the registers; one vector takes more taps, so that as many sums are under way
-    let tap_tiles = split_evenly(taps, if packed.tiles.iter().all(|t| t.2 == <T::Wide as Lanes>::N) { 9 } else { 6 });
+    let narrow = packed.tiles.iter().all(|t| t.2 == <T::Wide as Lanes>::N);
+    let tap_tiles = split_into(taps, if !loops.full { &FEW_SIZES } else if narrow { &ONE_SIZES } else { &TWO_SIZES });
     // few parts of large weights: tiles of taps are divided as well
     let split = (work / parts / PART).clamp(1, (PARTS / parts).max(1)).min(tap_tiles.len());
     let sums = HostBuf::alloc(parts * size * size_of::<T>());
     let sums_ptr = SendPtr(sums.ptr().cast::<T>());
-    let job = Job { source, packed: &packed, batch, rows, cols, groups, offsets, group_in, step };
+    let job = Job { source, packed: &packed, batch, rows, cols, groups, offsets, group_in, step, tile: loops.tile };
     chunks(parts * split, 1, |r| {
         for unit in r {
             let (part, s) = (unit / split, unit % split);
@@ -220,30 +227,58 @@ struct Job<'a, T> {
     offsets: &'a [usize],
     group_in: usize,
     step: usize,
+    tile: RunTile<T>,
 }
 
-fn run_part<T: HasLanes>(job: &Job<T>, rows: std::ops::Range<usize>, tap_tiles: &[(usize, usize)], sums: SendPtr<T>) {
-    #[cfg(target_arch = "x86_64")]
-    {
-        #[target_feature(enable = "avx2,fma")]
-        fn wide<T: HasLanes>(
-            job: &Job<T>,
-            rows: std::ops::Range<usize>,
-            tap_tiles: &[(usize, usize)],
-            sums: SendPtr<T>,
-        ) {
-            part::<T::Wide>(job, rows, tap_tiles, sums);
+type RunTile<T> = unsafe fn(&Tile<T>, usize, usize);
+
+/// The loop over positions that suits the CPU.
+struct Loops<T> {
+    tile: RunTile<T>,
+    /// True where all sizes are compiled.
+    full: bool,
+}
+
+impl<T: HasLanes> Loops<T> {
+    fn chosen() -> Loops<T> {
+        #[cfg(target_arch = "x86_64")]
+        {
+            #[target_feature(enable = "avx2,fma")]
+            unsafe fn wide<T: HasLanes>(tile: &Tile<T>, wide: usize, taps: usize) {
+                // SAFETY: the caller's promise.
+                unsafe { run_any::<T::Wide>(tile, wide, taps) };
+            }
+            if crate::cpu::simd::wide() {
+                return Loops { tile: wide::<T>, full: <T::Wide as Lanes>::FULL };
+            }
         }
-        if crate::cpu::simd::wide() {
-            // SAFETY: the CPU has the features.
-            return unsafe { wide(job, rows, tap_tiles, sums) };
+        unsafe fn plain<T: HasLanes>(tile: &Tile<T>, wide: usize, taps: usize) {
+            // SAFETY: the caller's promise.
+            unsafe { run_any::<T::Plain>(tile, wide, taps) };
+        }
+        Loops { tile: plain::<T>, full: <T::Plain as Lanes>::FULL }
+    }
+}
+
+/// # Safety
+/// As [`run_tile`], for `taps` taps and `wide` lanes.
+#[inline(always)]
+unsafe fn run_any<L: Lanes>(tile: &Tile<L::E>, wide: usize, taps: usize) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        match (wide == L::N, taps) {
+            (true, 9) if L::FULL => run_tile::<L, 9, 1>(tile),
+            (true, 4) => run_tile::<L, 4, 1>(tile),
+            (true, _) => run_tile::<L, 1, 1>(tile),
+            (false, 6) if L::FULL => run_tile::<L, 6, 2>(tile),
+            (false, 3) if L::FULL => run_tile::<L, 3, 2>(tile),
+            (false, _) if L::FULL => run_tile::<L, 1, 2>(tile),
+            (false, _) => unreachable!("tiles of two vectors are packed for the full set only"),
         }
     }
-    part::<T::Plain>(job, rows, tap_tiles, sums);
 }
 
-#[inline(always)]
-fn part<L: Lanes>(job: &Job<L::E>, range: std::ops::Range<usize>, tap_tiles: &[(usize, usize)], sums: SendPtr<L::E>) {
+fn run_part<T: HasLanes>(job: &Job<T>, range: std::ops::Range<usize>, tap_tiles: &[(usize, usize)], sums: SendPtr<T>) {
     let taps = job.offsets.len();
     let block = (POSITIONS / job.cols.max(1)).max(1);
     let mut row = range.start;
@@ -272,25 +307,7 @@ fn part<L: Lanes>(job: &Job<L::E>, range: std::ops::Range<usize>, tap_tiles: &[(
                         first,
                     };
                     // SAFETY: rows y0..y1 of this image exist in source and gradient; the tile's sums are ours.
-                    unsafe {
-                        match (wide == L::N, count) {
-                            (true, 1) => run_tile::<L, 1, 1>(&tile),
-                            (true, 2) => run_tile::<L, 2, 1>(&tile),
-                            (true, 3) => run_tile::<L, 3, 1>(&tile),
-                            (true, 4) => run_tile::<L, 4, 1>(&tile),
-                            (true, 5) => run_tile::<L, 5, 1>(&tile),
-                            (true, 6) => run_tile::<L, 6, 1>(&tile),
-                            (true, 7) => run_tile::<L, 7, 1>(&tile),
-                            (true, 8) => run_tile::<L, 8, 1>(&tile),
-                            (true, _) => run_tile::<L, 9, 1>(&tile),
-                            (false, 1) => run_tile::<L, 1, 2>(&tile),
-                            (false, 2) => run_tile::<L, 2, 2>(&tile),
-                            (false, 3) => run_tile::<L, 3, 2>(&tile),
-                            (false, 4) => run_tile::<L, 4, 2>(&tile),
-                            (false, 5) => run_tile::<L, 5, 2>(&tile),
-                            (false, _) => run_tile::<L, 6, 2>(&tile),
-                        }
-                    }
+                    unsafe { (job.tile)(&tile, wide, count) };
                 }
                 before += wide;
             }
