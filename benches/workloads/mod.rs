@@ -197,7 +197,7 @@ fn conv2d_fwd_bwd(d: Device) -> Workload {
         conv.call(&xd).sum().backward();
         [xd.grad(), conv.weight.grad()].into_iter().flatten().collect::<Vec<Tensor>>()
     };
-    let mut again = run.clone();
+    let again = run.clone();
     let check = move || {
         // a gradient of ones: inside, an input's is the sum of its channel's weights
         let (n, c, y) = (any_index(16), any_index(32), any_index(30) + 1);

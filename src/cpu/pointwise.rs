@@ -337,30 +337,33 @@ impl Plan {
     }
 
     unsafe fn run_in(&self, from: usize, to: usize, scratch: *mut u8) {
-        // SAFETY: `at < numel` is the block's first element, so that memory operands have it; scratch holds a block.
-        let place = |r: usize, at: usize| unsafe {
-            match self.places[r] {
-                Place::Memory(ptr) => ptr.add(at * self.item[r]),
-                Place::Scratch(offset) => scratch.add(offset),
-                Place::Panel(offset) => scratch.add(offset + at % self.unit * self.item[r]),
-                Place::Nowhere => unreachable!("a register is computed before it is read"),
-            }
-        };
-        let mut srcs: SmallVec<[*const u8; 4]> = SmallVec::new();
+        // where a register's element `at` is: a base and the bytes from one element to the next; a block of scratch is used
+        // again for every block, so its elements do not move on
+        let mut regs: SmallVec<[(*mut u8, usize); 16]> = SmallVec::new();
+        regs.extend(self.places.iter().zip(&self.item).map(|(place, &item)| match *place {
+            Place::Memory(ptr) => (ptr, item),
+            Place::Scratch(offset) => (scratch.wrapping_add(offset), 0),
+            Place::Panel(_) => (scratch, item),
+            // computed by nobody and read by nobody
+            Place::Nowhere => (scratch, 0),
+        }));
         // SAFETY: every pointer is a block of the operand or of scratch, `n` elements long; the rest by the caller's promise.
         unsafe {
             for &(r, dtype, value) in &self.fills {
-                fill(dtype, value, place(r, 0), self.block);
+                fill(dtype, value, regs[r].0, self.block);
             }
             for unit in from..to {
                 let start = unit * self.unit;
                 let end = self.numel.min(start + self.unit);
                 for g in &self.panels {
-                    gather_panel(self, g, start, end, place(g.reg, start));
+                    let Place::Panel(offset) = self.places[g.reg] else { unreachable!("a panel has its place") };
+                    let first = scratch.wrapping_add(offset);
+                    regs[g.reg].0 = first.wrapping_sub(start * self.item[g.reg]);
+                    gather_panel(self, g, start, end, first);
                 }
                 for at in (start..end).step_by(self.block) {
                     let first = unit == from && at == start;
-                    self.run_block(at, self.block.min(end - at), first, &place, &mut srcs);
+                    self.run_block(at, self.block.min(end - at), first, &regs);
                 }
             }
         }
@@ -368,14 +371,11 @@ impl Plan {
 
     /// Computes the block of `n` elements from `at` on.
     #[inline(always)]
-    unsafe fn run_block(
-        &self,
-        at: usize,
-        n: usize,
-        first: bool,
-        place: &impl Fn(usize, usize) -> *mut u8,
-        srcs: &mut SmallVec<[*const u8; 4]>,
-    ) {
+    unsafe fn run_block(&self, at: usize, n: usize, first: bool, regs: &[(*mut u8, usize)]) {
+        let place = |r: usize, at: usize| {
+            let (base, step) = regs[r];
+            base.wrapping_add(at * step)
+        };
         // SAFETY: every pointer is a block of the operand or of scratch, `n` elements long; the rest by the caller's promise.
         unsafe {
             for g in &self.gathers {
@@ -387,9 +387,12 @@ impl Plan {
                 let out = place(step.dst, at);
                 match step.call {
                     Call::Block(f) => {
-                        srcs.clear();
-                        srcs.extend(step.srcs.iter().map(|&s| place(s as usize, at) as *const u8));
-                        f(srcs, out, n);
+                        let mut srcs = [std::ptr::null(); 4];
+                        let count = step.srcs.len();
+                        for (p, &s) in srcs.iter_mut().zip(&step.srcs) {
+                            *p = place(s as usize, at).cast_const();
+                        }
+                        f(&srcs[..count], out, n);
                     }
                     Call::Cast(f) => f(place(step.srcs[0] as usize, at), out, n),
                 }

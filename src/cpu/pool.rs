@@ -1,6 +1,9 @@
 //! Max and average pooling over the last two of four dims, plain and adaptive, with their gradients. Planes (image and
 //! channel) are independent, so they are what threads share out.
 
+#[cfg(target_arch = "x86_64")]
+mod halves;
+
 use crate::cpu::number::Number;
 use crate::cpu::simd::{SendPtr, chunks, grain, twins};
 use crate::cpu::view::{View, ViewMut};
@@ -101,11 +104,25 @@ fn max_windows<T: Number>(
     let (so, si, sx) = (out.strides, indices.strides, x.strides);
     let (to, at, from) = (SendPtr(out.ptr()), SendPtr(indices.ptr()), SendPtr(x.ptr().cast_mut()));
     let fast = halves && sx[3] == 1 && so[3] == 1 && si[3] == 1;
+    #[cfg(target_arch = "x86_64")]
+    let in_registers = fast
+        && T::DTYPE == crate::dtype::DType::F32
+        && crate::cpu::simd::wide()
+        && i32::try_from(x.shape[2] * width).is_ok();
     let channels = out.shape[1].max(1);
     planes(out.shape, so, sx, x.shape[2] * width, |i, o, s| {
         let index_at = i / channels * si[0] + i % channels * si[1];
         for (y, rw) in rows.iter().enumerate() {
             let (out_row, index_row) = (to.add(o + y * so[2]), at.add(index_at + y * si[2]));
+            #[cfg(target_arch = "x86_64")]
+            if in_registers {
+                let top = from.add(s + 2 * y * sx[2]);
+                let (a, b) = (top.get().cast::<f32>().cast_const(), top.add(sx[2]).get().cast::<f32>().cast_const());
+                let (base, width) = ((2 * y * width) as i32, width as i32);
+                // SAFETY: the CPU has AVX2; the type is float32; both rows hold two cells a window, and positions are small.
+                unsafe { halves::max_row(out_row.get().cast(), index_row.get(), a, b, cols.len(), base, width) };
+                continue;
+            }
             if fast {
                 let top = from.add(s + 2 * y * sx[2]);
                 max_row_2x2(out_row, index_row, top, top.add(sx[2]), cols.len(), (2 * y * width) as i64, width as i64);

@@ -89,8 +89,8 @@ impl Out<BoolByte> for Bool {
     }
 }
 
-/// Elements computed before they are written: the loop over a local array has no aliasing for the compiler to fear, so
-/// that in-place blocks are vectorised too.
+/// Elements computed before they are written where the output overlaps an operand: the loop over a local array is vectorised
+/// then too.
 const CHUNK: usize = 256;
 
 #[inline(always)]
@@ -107,14 +107,19 @@ where
     // SAFETY: the caller's promise: `n` elements behind every pointer; the output may be an input, of which each chunk
     // is read before it is written.
     unsafe {
+        let (from, to) = (out as usize, out.wrapping_add(n) as usize);
+        let apart = ins.iter().all(|p| to <= *p as usize || p.wrapping_add(n) as usize <= from);
         let mut done = 0;
         let mut tmp = [const { MaybeUninit::<<R::Out as Out<M>>::Mem>::uninit() }; CHUNK];
         while done < n {
-            let m = (n - done).min(CHUNK);
-            for (j, t) in tmp.iter_mut().enumerate().take(m) {
-                t.write(R::eval(std::array::from_fn(|k| ins[k].add(done + j).read().load())).put());
+            let m = if apart { n } else { (n - done).min(CHUNK) };
+            let dst = if apart { out } else { tmp.as_mut_ptr().cast() };
+            for j in 0..m {
+                dst.add(j).write(R::eval(std::array::from_fn(|k| ins[k].add(done + j).read().load())).put());
             }
-            std::ptr::copy_nonoverlapping(tmp.as_ptr() as *const <R::Out as Out<M>>::Mem, out.add(done), m);
+            if !apart {
+                std::ptr::copy_nonoverlapping(dst, out.add(done), m);
+            }
             done += m;
         }
     }

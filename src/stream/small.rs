@@ -57,7 +57,11 @@ unsafe fn pack_bits<T: Copy>(layout: &Layout, base: *mut T, packed: *mut T, out:
             // SAFETY: the layout lies inside the storage; `packed` has room for every element.
             unsafe {
                 let element = base.add(offset + i * step);
-                if out { element.write_unaligned(*at) } else { *at = element.read_unaligned() }
+                if out {
+                    element.write_unaligned(*at)
+                } else {
+                    *at = element.read_unaligned()
+                }
                 at = at.add(1);
             }
         }

@@ -298,7 +298,6 @@ impl Tensor {
             return None;
         }
         view::refresh_grad_fn(self);
-        let this = self.clone();
         self.with_meta(|m| {
             if let Some(node) = &m.grad_fn {
                 return Some(Edge { node: node.clone(), index: m.output_nr });
@@ -307,7 +306,7 @@ impl Tensor {
                 return None;
             }
             let node = m.accumulator.upgrade().unwrap_or_else(|| {
-                let node = Node::accumulate(this);
+                let node = Node::accumulate(self.clone());
                 m.accumulator = Arc::downgrade(&node);
                 node
             });

@@ -165,7 +165,16 @@ pub(super) fn weight_gradient<T: HasLanes>(
     let parts = (work / PART).min(PARTS).min(PARTS_ELEMENTS / size).min(all_rows).max(1);
     let part_rows = all_rows.div_ceil(parts).max(1);
     let narrow = packed.tiles.iter().all(|t| t.2 == <T::Wide as Lanes>::N);
-    let tap_tiles = split_into(taps, if !loops.full { &FEW_SIZES } else if narrow { &ONE_SIZES } else { &TWO_SIZES });
+    let tap_tiles = split_into(
+        taps,
+        if !loops.full {
+            &FEW_SIZES
+        } else if narrow {
+            &ONE_SIZES
+        } else {
+            &TWO_SIZES
+        },
+    );
     // few parts of large weights: tiles of taps are divided as well
     let split = (work / parts / PART).clamp(1, (PARTS / parts).max(1)).min(tap_tiles.len());
     let sums = HostBuf::alloc(parts * size * size_of::<T>());
