@@ -1,6 +1,6 @@
 //! Runs one small elementwise step on the CPU at once, with as little around the loop as possible.
 
-use super::command::{Arg, PointCmd, Src};
+use super::command::{PointCmd, Src};
 use super::locks::LockSet;
 use super::storage::{Storage, StorageImpl};
 use super::{SMALL, count, fill_bytes};
