@@ -51,3 +51,32 @@ impl Drop for LockSet<'_> {
         }
     }
 }
+
+/// Shared holds on the memory of a few storages, taken only where nobody makes them wait: then no order is needed.
+pub struct ReadSet<'a>([Option<&'a StorageImpl>; 4]);
+
+impl<'a> ReadSet<'a> {
+    /// Takes all of them, or none.
+    pub fn try_lock(wanted: [Option<&'a StorageImpl>; 4]) -> Option<ReadSet<'a>> {
+        let mut set = ReadSet([None; 4]);
+        for (held, s) in set.0.iter_mut().zip(wanted) {
+            if let Some(s) = s {
+                // SAFETY: what is taken is noted, and Drop gives back what is noted.
+                if !unsafe { s.lock.raw() }.try_lock_shared() {
+                    return None;
+                }
+                *held = Some(s);
+            }
+        }
+        Some(set)
+    }
+}
+
+impl Drop for ReadSet<'_> {
+    fn drop(&mut self) {
+        for s in self.0.iter().flatten() {
+            // SAFETY: `try_lock` took it.
+            unsafe { s.lock.raw().unlock_shared() };
+        }
+    }
+}

@@ -1,7 +1,7 @@
 //! Runs one small elementwise step on the CPU at once, with as little around the loop as possible.
 
 use super::command::{PointCmd, Src};
-use super::locks::LockSet;
+use super::locks::{LockSet, ReadSet};
 use super::storage::{Storage, StorageImpl};
 use super::{SMALL, count, fill_bytes};
 use crate::cpu::memory::HostBuf;
@@ -78,7 +78,8 @@ pub enum Now<'a> {
 }
 
 /// Runs a step into a new storage at once: every tensor operand is of the float dtype `dtype` and broadcasts to `shape`.
-/// None where that is not for here: too many elements or none, another device, or an operand that is still to be computed.
+/// None where that is not for here: too many elements or none, another device, or an operand that is still to be computed
+/// or is being written by another thread.
 pub fn now(row: &'static Row, dtype: DType, natural: DType, srcs: &[Now], shape: &[usize]) -> Option<Storage> {
     let n = crate::shape::numel(shape);
     if n == 0 || n > SMALL || srcs.len() > 4 {
@@ -92,10 +93,10 @@ pub fn now(row: &'static Row, dtype: DType, natural: DType, srcs: &[Now], shape:
         return None;
     }
     let block = (row.cpu)(dtype)?;
-    let _held = LockSet::lock(srcs.iter().filter_map(|s| match *s {
-        Now::Tensor(t, _) => Some((t, false)),
-        Now::Scalar(_) => None,
-    }));
+    let _held = ReadSet::try_lock(std::array::from_fn(|i| match srcs.get(i) {
+        Some(Now::Tensor(t, _)) => Some(*t),
+        _ => None,
+    }))?;
     let mut scratch: [Scratch; 4] = [Scratch::new(), Scratch::new(), Scratch::new(), Scratch::new()];
     let mut ins: [*const u8; 4] = [std::ptr::null(); 4];
     for (i, src) in srcs.iter().enumerate() {
