@@ -17,7 +17,7 @@ const PARTS: usize = 16;
 const PARTS_ELEMENTS: usize = 1 << 22;
 
 /// How many taps the compiled loops take: for one vector of channels, for two, and for the types with few loops.
-const ONE_SIZES: [usize; 3] = [9, 4, 1];
+const ONE_SIZES: [usize; 3] = [9, 3, 1];
 const TWO_SIZES: [usize; 3] = [6, 3, 1];
 const FEW_SIZES: [usize; 2] = [4, 1];
 
@@ -277,15 +277,15 @@ unsafe fn run_any<L: Lanes>(tile: &Tile<L::E>, wide: usize, taps: usize) {
     unsafe {
         match (wide == L::N, taps) {
             (true, 9) if L::FULL => run_tile::<L, 9, 1>(tile),
-            (true, 4) => run_tile::<L, 4, 1>(tile),
-            // a rest of few channels beside tiles of two vectors takes their sizes
+            // the rest of the channels beside tiles of two vectors
             (true, 6) if L::FULL => run_tile::<L, 6, 1>(tile),
             (true, 3) if L::FULL => run_tile::<L, 3, 1>(tile),
+            (true, 4) if !L::FULL => run_tile::<L, 4, 1>(tile),
             (true, 1) => run_tile::<L, 1, 1>(tile),
             (false, 6) if L::FULL => run_tile::<L, 6, 2>(tile),
             (false, 3) if L::FULL => run_tile::<L, 3, 2>(tile),
             (false, 1) if L::FULL => run_tile::<L, 1, 2>(tile),
-            _ => unreachable!("tiles are packed and split into the sizes compiled"),
+            (_, taps) => unreachable!("no loop of {taps} taps is compiled"),
         }
     }
 }
