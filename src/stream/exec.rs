@@ -3,7 +3,7 @@
 use super::command::{Arg, CpuView, KernelCmd, Launch};
 use super::locks::LockSet;
 use super::storage::{Storage, StorageImpl};
-use super::{count, flush, settle, take_error, widen};
+use super::{count, flush, settle, take_error, tell, widen, with_stream};
 use crate::cpu;
 use crate::cpu::memory::HostBuf;
 use crate::device::Device;
@@ -375,14 +375,23 @@ pub fn synchronize(device: Device) -> Result<()> {
     take_error()
 }
 
-/// Fault ids that index-checking kernels write, with the op and the call they stand for.
-static FAULTS: Mutex<Vec<(&'static str, &'static Location<'static>, String)>> = Mutex::new(Vec::new());
+/// What an index-checking kernel's fault id stands for.
+#[derive(PartialEq)]
+struct Fault {
+    op: &'static str,
+    location: &'static Location<'static>,
+    what: String,
+    /// The stream that launched it, whose thread is told.
+    stream: u32,
+}
+
+static FAULTS: Mutex<Vec<Fault>> = Mutex::new(Vec::new());
 
 impl Launch<'_> {
     /// An id (from 1) for the status word: the op, its call site, and what the bad value is called in the message.
     pub fn fault_id(&mut self, op: &'static str, what: impl Into<String>) -> u32 {
         let mut faults = FAULTS.lock();
-        let entry = (op, self.location, what.into());
+        let entry = Fault { op, location: self.location, what: what.into(), stream: with_stream(|s| s.id) };
         if let Some(i) = faults.iter().position(|f| *f == entry) {
             return i as u32 + 1;
         }
@@ -402,12 +411,14 @@ impl IntoResult for gpu::Status {
             return Ok(());
         }
         let (id, value) = (self.command, self.value);
-        let faults = FAULTS.lock();
-        match faults.get(id as usize - 1) {
-            Some((op, location, what)) => {
-                Err(Error::Deferred { op, location, message: what.replace("{}", &value.to_string()) })
+        let (stream, error) = match FAULTS.lock().get(id as usize - 1) {
+            Some(f) => {
+                let message = f.what.replace("{}", &value.to_string());
+                (f.stream, Error::Deferred { op: f.op, location: f.location, message })
             }
-            None => Err(Error::Device(format!("a kernel reported fault {id} with value {value}"))),
-        }
+            None => return Err(Error::Device(format!("a kernel reported fault {id} with value {value}"))),
+        };
+        // another thread's fault is that thread's to hear of, at its next wait
+        if tell(stream, &error) { Ok(()) } else { Err(error) }
     }
 }

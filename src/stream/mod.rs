@@ -148,6 +148,16 @@ pub fn take_error() -> Result<()> {
     with_stream(|s| s.inner.lock().error.take()).map_or(Ok(()), Err)
 }
 
+/// Leaves an error to another thread's stream; false where it is this thread's.
+fn tell(stream: u32, error: &Error) -> bool {
+    if with_stream(|s| s.id) == stream {
+        return false;
+    }
+    let Some(other) = STREAMS.read().get(stream as usize - 1).cloned() else { return false };
+    other.inner.lock().error.get_or_insert_with(|| error.clone());
+    true
+}
+
 /// Claims every storage of a command for this thread's stream, running other streams' commands where they come first.
 fn claim(cmd: &Cmd, stream: &Stream) {
     loop {

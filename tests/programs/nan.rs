@@ -96,7 +96,7 @@ programs! {
             t(-0.4).round(), tensor!([-0., 0.], d).eq(0),
         ]);
         let zeros = [
-            t(-0.).sqrt(), t(-0.4).round(), t(-0.9).trunc(), t(-0.) + 0, t(-1.) * 0, t(-3.).remainder(3), t(-3.).fmod(3.), t(-0.).abs(),
+            t(-0.).sqrt(), t(-0.4).round(), t(-0.9).trunc(), t(-0.) + 0, t(-1.).mul(0), t(-3.).remainder(3), t(-3.).fmod(3.), t(-0.).abs(),
         ];
         p.emit("signed zero bits", stack(&zeros, 0).signbit());
     }
