@@ -296,8 +296,6 @@ fn at_once(op: &'static Elementwise, ins: &[In]) -> Option<Tensor> {
         *src = match (operand, body) {
             // a bool is refused there
             (In::S(Scalar::Bool(_)), _) if op.rule == Rule::Sub => return None,
-            // the long way has its error
-            (In::S(Scalar::Bool(_)), _) if op.rule == Rule::Sub => return None,
             (In::S(s), _) => Now::Scalar(*s),
             (In::T(_), Some(body)) if body.storage.device == Device::Cpu => {
                 match first {
