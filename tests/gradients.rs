@@ -380,7 +380,7 @@ fn weighted(parts: &[Tensor], seed: usize) -> Tensor {
     let one = |i: usize, p: &Tensor| (p * weights(p, seed + i) + 0.5 * (p * p) * weights(p, seed + i + 11)).sum();
     let mut sum = one(0, &parts[0]);
     for (i, p) in parts.iter().enumerate().skip(1) {
-        sum += one(i, p);
+        sum = sum + one(i, p);
     }
     sum
 }

@@ -33,6 +33,14 @@ impl Places {
         Places { dims, lead }
     }
 
+    /// What a GPU says of a bad index; over several dims it knows only that one of them is bad.
+    fn fault(&self, sizes: &[usize]) -> String {
+        match (&self.dims[..], sizes) {
+            ([d], [n]) => format!("index {{}} is out of bounds for dimension {d} with size {n}"),
+            _ => "an index is out of bounds for the dimension it indexes".into(),
+        }
+    }
+
     /// Dims of `x` in the kernels' order: the indexed ones first.
     fn order(&self, ndim: usize) -> SmallVec<[usize; 8]> {
         let rest = (0..ndim).filter(|d| !self.dims.contains(d));
@@ -141,7 +149,7 @@ impl Kernel for Index {
         let flat = self.0.merged(x.shape, lead);
         let strides = contiguous_strides(&flat);
         let x = GpuView { shape: &flat, strides: &strides, ..x };
-        let id = launch.fault_id("index", "an index is out of bounds for the dimension it indexes");
+        let id = launch.fault_id("index", self.0.fault(&sizes));
         kernels::index_select(launch.rec, &x, lead, &index, out, id)?;
         Ok(true)
     }
@@ -234,7 +242,7 @@ impl Kernel for IndexPut {
         let flat = places.merged(out.shape, lead);
         let strides = contiguous_strides(&flat);
         let to = GpuView { shape: &flat, strides: &strides, ..*out };
-        let id = launch.fault_id("index_put", "an index is out of bounds for the dimension it indexes");
+        let id = launch.fault_id("index_put", places.fault(&sizes));
         kernels::index_add(launch.rec, &to, lead, &index, &values, 1.0, id)?;
         Ok(true)
     }

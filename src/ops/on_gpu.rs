@@ -145,7 +145,9 @@ pub(crate) fn flat_index<'a>(
         });
     }
     let Some((at, bad)) = sum else { return Ok(None) };
-    let r = s.row(&WHERE, DType::I64, &[bad, none, at]);
+    // a lone index stays what it is, for the message
+    let told = if sizes.len() == 1 { 0 } else { none };
+    let r = s.row(&WHERE, DType::I64, &[bad, told, at]);
     let (program, scalars) = s.done(r);
     let shape: Dims = indices[0].shape.into();
     *temp = Temp::new(launch, &shape, DType::I64)?;

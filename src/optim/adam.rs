@@ -166,7 +166,7 @@ impl Adam {
 fn single(p: &Tensor, g: Tensor, o: &AdamOptions, m: &Moments) {
     let mut g = if o.maximize { -g } else { g };
     if o.weight_decay != 0.0 {
-        g += p * o.weight_decay;
+        g = g + p * o.weight_decay;
     }
     let (beta1, beta2) = o.betas;
     // torch.lerp: exact at its near end

@@ -160,7 +160,7 @@ impl SGD {
 fn single(p: &Tensor, g: Tensor, o: &SGDOptions, buffer: &mut Option<Tensor>) {
     let mut g = if o.maximize { -g } else { g };
     if o.weight_decay != 0.0 {
-        g += p * o.weight_decay;
+        g = g + p * o.weight_decay;
     }
     if o.momentum != 0.0 {
         let buffer = match buffer {

@@ -91,7 +91,7 @@ programs! {
         let mut b = a.clone();
         b += 1;
         p.emit("alias", &a);
-        b += 1;
+        b = b + 1;
         p.emit("rebind", &a);
         drop(b);
         let v = arange(4, d).view([2, 2]);
