@@ -4,7 +4,7 @@ use crate::error::{Error, Result};
 use crate::gpu;
 use std::fmt;
 
-/// A place for tensors (PyTorch's `torch.device`): `cpu`, or `gpu:0`, `gpu:1` … in [`gpu::adapters`]' order.
+/// A place for tensors (PyTorch's `torch.device`): `cpu`, or `gpu:0`, `gpu:1` … in the order of the adapters found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 pub enum Device {
     /// Host memory and rayon.

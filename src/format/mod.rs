@@ -37,7 +37,7 @@ impl PrintOptions {
         shape.iter().map(|&n| if summarize { self.shown(n) } else { (0..n).collect() }).collect()
     }
 
-    /// Prints a tensor as [`tensor`] does, with these options.
+    /// Prints a tensor as it prints itself, with these options.
     ///
     /// # Panics
     /// If the values are neither all elements nor the needed ones.

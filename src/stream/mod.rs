@@ -1,6 +1,6 @@
 //! The ordered list of recorded commands: one a thread. Ops know shape and dtype at once; only the launch waits.
 //!
-//! NOTE [Order]: a storage's recorded commands all belong to one stream at a time (its claim). Another thread that wants the
+//! `NOTE [Order]`: a storage's recorded commands all belong to one stream at a time (its claim). Another thread that wants the
 //! storage first flushes that stream, so program order across threads is the order in which they touch a storage.
 
 mod command;

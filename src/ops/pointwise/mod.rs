@@ -73,7 +73,7 @@ macro_rules! op_methods {
                 $body
             }
 
-            #[doc = concat!("[`Tensor::", stringify!($name), "`] in place.")]
+            #[doc = concat!("[`Tensor::", stringify!($name), "`](crate::Tensor::", stringify!($name), ") in place.")]
             fn $inplace(&self $(, $arg: $ty)*) -> $crate::Tensor {
                 let ($x, $run) = ($crate::tensor::In::T(self.0), $crate::ops::pointwise::into_first);
                 $body
