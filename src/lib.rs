@@ -45,6 +45,8 @@ pub use ops::*;
 pub use scalar::Scalar;
 pub use shape::Shape;
 pub use tensor::{Checked, IntoTensorData, Meta, Tensor, TensorOptions};
+#[cfg(feature = "ndarray")]
+pub use tensor::{NdArray, NdView, NdViewMut};
 
 /// The names that programs use all the time: types, traits, macros, creation functions and dtype constants.
 pub mod prelude {

@@ -1,5 +1,7 @@
 //! Printing tensors character by character as PyTorch does, from plain slices.
 
+#[cfg(feature = "ndarray")]
+pub mod numpy;
 #[cfg(test)]
 mod tests;
 

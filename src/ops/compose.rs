@@ -46,7 +46,7 @@ pub(crate) fn composite(
 ) -> Result<Tensor> {
     let out = unrecorded(forward)?;
     let out = if ins.iter().any(|t| t.shares_storage(&out)) {
-        out.detach().copy_now()
+        out.detach().copy_now()?
     } else if out.is_view() {
         alias(&out)
     } else {

@@ -6,7 +6,7 @@ use crate::error::Result;
 use crate::scalar::Scalar;
 use crate::tensor::{
     Backward, Ctx, Func, Grads, Node, OutMeta, Tensor, copy_tracked, fill_tracked, grad_enabled, methods, one_grad,
-    to_dtype,
+    try_to_dtype,
 };
 
 /// What [`Tensor::to`] takes: a dtype, a device, or both.
@@ -86,7 +86,7 @@ methods! {
         let mut t = self.0.clone();
         // the smaller dtype travels
         if let Some(d) = dtype && d != t.dtype() {
-            t = to_dtype(&t, d);
+            t = try_to_dtype(&t, d)?;
         }
         if let Some(d) = device && d != t.device() {
             t = move_to(&t, d)?;
@@ -96,7 +96,7 @@ methods! {
 
     /// A new contiguous tensor with the same elements, part of the history (`torch.clone`).
     fn copy(&self) -> Tensor {
-        Ok(to_dtype(self.0, self.dtype()))
+        try_to_dtype(self.0, self.dtype())
     }
 
     /// The tensor itself if it is row-major, else a copy that is (`tensor.contiguous`).

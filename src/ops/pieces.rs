@@ -106,7 +106,7 @@ fn replaced(
     let part = std::sync::Arc::new(part);
     let back = part.clone();
     let forward = || {
-        let out = t.copy_now();
+        let out = t.copy_now()?;
         part(&out)?.checked().copy_(src)?;
         Ok(out)
     };

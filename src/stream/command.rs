@@ -91,7 +91,35 @@ pub enum Cmd {
     Kernel(KernelCmd),
 }
 
+impl PointCmd {
+    /// The storages it uses, and whether it writes them.
+    pub fn uses(&self) -> impl Iterator<Item = (&StorageImpl, bool)> {
+        let reads = self.srcs.iter().filter_map(|s| match s {
+            Src::Tensor(a) => Some((&*a.storage, false)),
+            Src::Scalar(_) => None,
+        });
+        reads.chain(std::iter::once((&*self.out.storage, true)))
+    }
+}
+
+impl KernelCmd {
+    /// The storages it uses, and whether it writes them.
+    pub fn uses(&self) -> impl Iterator<Item = (&StorageImpl, bool)> {
+        let write = self.kernel.updates();
+        self.ins.iter().map(|a| (&*a.storage, false)).chain(self.outs.iter().map(move |a| (&*a.storage, write)))
+    }
+}
+
 impl Cmd {
+    /// The storages it uses, and whether it writes them.
+    pub fn uses(&self) -> impl Iterator<Item = (&StorageImpl, bool)> {
+        let (point, kernel) = match self {
+            Cmd::Point(c) => (Some(c.uses()), None),
+            Cmd::Kernel(c) => (None, Some(c.uses())),
+        };
+        point.into_iter().flatten().chain(kernel.into_iter().flatten())
+    }
+
     /// Calls `f` with every storage it touches, once per mention.
     pub fn for_each_storage(&self, mut f: impl FnMut(&Arc<StorageImpl>)) {
         match self {

@@ -1,6 +1,7 @@
 //! Runs programs and kernels on their device, moves bytes between devices, and does on the CPU what a GPU has no kernel for.
 
 use super::command::{Arg, CpuView, KernelCmd, Launch};
+use super::hold::check_free;
 use super::locks::LockSet;
 use super::storage::{Storage, StorageImpl};
 use super::{count, flush, settle, take_error, tell, widen, with_stream};
@@ -301,7 +302,7 @@ pub fn upload(device: Device, dtype: DType, bytes: &[u8]) -> Result<Storage> {
 /// The bytes of a contiguous argument: flushes, waits, and reports what went wrong so far.
 pub fn read_bytes(a: &Arg) -> Result<Vec<u8>> {
     let (start, len) = span(a)?;
-    if let Some(bytes) = host_bytes(a, start, len) {
+    if let Some(bytes) = host_bytes(a, start, len)? {
         take_error()?;
         return Ok(bytes);
     }
@@ -317,7 +318,7 @@ pub fn read_bytes(a: &Arg) -> Result<Vec<u8>> {
 /// [`read_bytes`] that yields instead of blocking while the GPU works.
 pub async fn read_bytes_async(a: &Arg) -> Result<Vec<u8>> {
     let (start, len) = span(a)?;
-    if let Some(bytes) = host_bytes(a, start, len) {
+    if let Some(bytes) = host_bytes(a, start, len)? {
         take_error()?;
         return Ok(bytes);
     }
@@ -336,26 +337,27 @@ fn span(a: &Arg) -> Result<(usize, usize)> {
     Ok((a.layout.offset * a.dtype.size(), a.layout.numel() * a.dtype.size()))
 }
 
-fn host_bytes(a: &Arg, start: usize, len: usize) -> Option<Vec<u8>> {
+fn host_bytes(a: &Arg, start: usize, len: usize) -> Result<Option<Vec<u8>>> {
     if len == 0 {
-        return Some(Vec::new());
+        return Ok(Some(Vec::new()));
     }
     if let Some(value) = a.storage.as_constant() {
         let mut bytes = vec![0; len];
         super::fill_bytes(&mut bytes, a.dtype, value);
-        return Some(bytes);
+        return Ok(Some(bytes));
     }
     if a.storage.device != Device::Cpu {
-        return None;
+        return Ok(None);
     }
     let _held = LockSet::lock([(&*a.storage, false)]);
+    check_free([(&*a.storage, false)])?;
     let mut bytes = Vec::with_capacity(len);
     // SAFETY: the contiguous layout lies inside the storage, which nobody writes while the lock is held.
     unsafe {
         std::ptr::copy_nonoverlapping(a.storage.host(false).ptr().add(start), bytes.as_mut_ptr(), len);
         bytes.set_len(len);
     }
-    Some(bytes)
+    Ok(Some(bytes))
 }
 
 /// What a GPU has compiled, launched and allocated so far.

@@ -6,6 +6,7 @@
 mod command;
 mod exec;
 mod fuse;
+mod hold;
 mod locks;
 mod small;
 mod storage;
@@ -13,6 +14,7 @@ mod widen;
 
 pub use command::{Arg, Cmd, CpuView, Epilogue, Fed, Kernel, KernelCmd, Launch, PointCmd, Src};
 pub use exec::{device_counters, read_bytes, read_bytes_async, synchronize, transfers, upload};
+pub use hold::{HostHold, hold};
 pub use locks::LockSet;
 pub use small::{Now, now};
 pub use storage::{Buf, Storage, StorageImpl, fill_bytes};
@@ -182,20 +184,46 @@ fn claim(cmd: &Cmd, stream: &Stream) {
     }
 }
 
-fn push(cmd: Cmd) {
-    let full = with_stream(|stream| {
-        claim(&cmd, stream);
-        let mut inner = stream.inner.lock();
-        inner.cmds.push(cmd);
-        inner.cmds.len() >= MAX_COMMANDS
-    });
-    if full || eager() {
-        flush();
+/// A command that runs at once, with its claims for as long: a host view that is taken meanwhile waits for it.
+struct Claimed(Cmd);
+
+impl Claimed {
+    fn new(cmd: Cmd) -> Result<Claimed> {
+        with_stream(|stream| claim(&cmd, stream));
+        let claimed = Claimed(cmd);
+        hold::check_free(claimed.0.uses())?;
+        Ok(claimed)
     }
 }
 
+impl Drop for Claimed {
+    fn drop(&mut self) {
+        self.0.for_each_storage(|s| s.release_claim());
+    }
+}
+
+fn push(cmd: Cmd) -> Result<()> {
+    let full = with_stream(|stream| {
+        claim(&cmd, stream);
+        if let Err(e) = hold::check_free(cmd.uses()) {
+            cmd.for_each_storage(|s| s.release_claim());
+            return Err(e);
+        }
+        let mut inner = stream.inner.lock();
+        inner.cmds.push(cmd);
+        Ok(inner.cmds.len() >= MAX_COMMANDS)
+    })?;
+    if full || eager() {
+        flush();
+    }
+    Ok(())
+}
+
 /// Records an elementwise step, or runs it at once where it is small and waits for nothing.
-pub fn point(cmd: PointCmd) {
+///
+/// # Errors
+/// If a host view of an operand is held.
+pub fn point(cmd: PointCmd) -> Result<()> {
     cmd.out.storage.mark_written();
     let settled = |s: &Src| match s {
         Src::Tensor(a) => a.storage.is_settled(),
@@ -207,10 +235,9 @@ pub fn point(cmd: PointCmd) {
         && cmd.srcs.iter().all(settled)
     {
         count(|c| c.immediate += 1);
-        small::run(&cmd);
-        return;
+        return small::run(&cmd);
     }
-    push(Cmd::Point(cmd));
+    push(Cmd::Point(cmd))
 }
 
 /// Records a kernel, or runs it at once where it is small or has to report on its data.
@@ -223,10 +250,11 @@ pub fn kernel(cmd: KernelCmd) -> Result<()> {
         let work: usize = cmd.ins.iter().chain(&cmd.outs).map(|a| a.layout.numel()).sum();
         if cmd.kernel.checks_data() || work <= 2 * SMALL {
             cmd.ins.iter().chain(cmd.outs.iter().filter(|_| cmd.kernel.updates())).for_each(|a| settle(&a.storage));
+            let claimed = Claimed::new(Cmd::Kernel(cmd))?;
             count(|c| c.immediate += 1);
-            return exec::cpu_kernel(&cmd);
+            let Cmd::Kernel(cmd) = &claimed.0 else { unreachable!("it was made of a kernel") };
+            return exec::cpu_kernel(cmd);
         }
     }
-    push(Cmd::Kernel(cmd));
-    Ok(())
+    push(Cmd::Kernel(cmd))
 }

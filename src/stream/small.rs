@@ -1,12 +1,14 @@
 //! Runs one small elementwise step on the CPU at once, with as little around the loop as possible.
 
 use super::command::{PointCmd, Src};
+use super::hold::check_free;
 use super::locks::{LockSet, ReadSet};
 use super::storage::{Storage, StorageImpl};
 use super::{SMALL, count, fill_bytes};
 use crate::cpu::memory::HostBuf;
 use crate::device::Device;
 use crate::dtype::{DType, Element};
+use crate::error::Result;
 use crate::layout::Layout;
 use crate::num;
 use crate::program::{Action, Row};
@@ -97,6 +99,9 @@ pub fn now(row: &'static Row, dtype: DType, natural: DType, srcs: &[Now], shape:
         Some(Now::Tensor(t, _)) => Some(*t),
         _ => None,
     }))?;
+    if srcs.iter().any(|s| matches!(s, Now::Tensor(t, _) if !t.is_free(false))) {
+        return None;
+    }
     let mut scratch: [Scratch; 4] = [Scratch::new(), Scratch::new(), Scratch::new(), Scratch::new()];
     let mut ins: [*const u8; 4] = [std::ptr::null(); 4];
     for (i, src) in srcs.iter().enumerate() {
@@ -136,10 +141,13 @@ pub fn now(row: &'static Row, dtype: DType, natural: DType, srcs: &[Now], shape:
 }
 
 /// Runs a step of at most [`SMALL`] elements whose operands are settled and live on the CPU.
-pub fn run(cmd: &PointCmd) {
+///
+/// # Errors
+/// If a host view of an operand is held.
+pub fn run(cmd: &PointCmd) -> Result<()> {
     let n = cmd.out.layout.numel();
     if n == 0 {
-        return;
+        return Ok(());
     }
     let reads = cmd.srcs.iter().filter_map(|s| match s {
         Src::Tensor(a) => Some((&*a.storage, false)),
@@ -147,6 +155,7 @@ pub fn run(cmd: &PointCmd) {
     });
     let write = (!cmd.fresh).then_some((&*cmd.out.storage, true));
     let _held = LockSet::lock(reads.chain(write));
+    check_free(cmd.uses())?;
 
     let mut scratch: [Scratch; 4] = [Scratch::new(), Scratch::new(), Scratch::new(), Scratch::new()];
     let mut ins: [*const u8; 4] = [std::ptr::null(); 4];
@@ -222,4 +231,5 @@ pub fn run(cmd: &PointCmd) {
             }
         }
     }
+    Ok(())
 }

@@ -7,7 +7,7 @@ use crate::error::Result;
 use crate::gpu;
 use crate::scalar::Scalar;
 use parking_lot::RwLock;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);
@@ -41,6 +41,8 @@ pub struct StorageImpl {
     written: AtomicBool,
     version: AtomicU64,
     constant: Option<Scalar>,
+    /// Host views: how many read, or -1 for the one that writes.
+    borrow: AtomicI32,
     buf: OnceLock<Buf>,
     /// Held while a CPU kernel reads (shared) or writes (exclusive) the memory.
     pub(super) lock: RwLock<()>,
@@ -63,6 +65,7 @@ impl Storage {
             written: AtomicBool::new(false),
             version: AtomicU64::new(0),
             constant,
+            borrow: AtomicI32::new(0),
             buf: OnceLock::new(),
             lock: RwLock::new(()),
         }))
@@ -159,11 +162,33 @@ impl StorageImpl {
                 return Err(owner);
             }
             let next = (stream as u64) << 32 | (count as u64 + 1);
-            match self.claim.compare_exchange_weak(now, next, Ordering::AcqRel, Ordering::Acquire) {
+            match self.claim.compare_exchange_weak(now, next, Ordering::SeqCst, Ordering::Acquire) {
                 Ok(_) => return Ok(()),
                 Err(other) => now = other,
             }
         }
+    }
+
+    /// Takes the memory for a host view; false where another one is in the way. Sequentially consistent with claims: a step
+    /// that is recorded now either sees the borrow, or is seen by who takes it.
+    pub(super) fn try_borrow(&self, write: bool) -> bool {
+        let next = |now: i32| match (now, write) {
+            (0, true) => Some(-1),
+            (0.., false) => Some(now + 1),
+            _ => None,
+        };
+        self.borrow.fetch_update(Ordering::SeqCst, Ordering::SeqCst, next).is_ok()
+    }
+
+    /// Gives back what `try_borrow` took.
+    pub(super) fn release_borrow(&self, write: bool) {
+        self.borrow.fetch_add(if write { 1 } else { -1 }, Ordering::SeqCst);
+    }
+
+    /// True where no host view forbids a read, or a write.
+    pub(super) fn is_free(&self, write: bool) -> bool {
+        let now = self.borrow.load(Ordering::SeqCst);
+        now == 0 || now > 0 && !write
     }
 
     /// One recorded command fewer.
@@ -173,7 +198,7 @@ impl StorageImpl {
 
     /// The stream whose recorded commands touch it, if any do.
     pub(super) fn owner(&self) -> Option<u32> {
-        let now = self.claim.load(Ordering::Acquire);
+        let now = self.claim.load(Ordering::SeqCst);
         (now as u32 > 0).then_some((now >> 32) as u32)
     }
 

@@ -255,7 +255,7 @@ impl Tensor {
             device.open()?;
             return Ok(Tensor::constant(value, &shape, dtype, device));
         }
-        let bytes = stream::read_bytes(&self.packed().arg())?;
+        let bytes = stream::read_bytes(&self.packed()?.arg())?;
         let storage = match device {
             Device::Cpu => Storage::from_host(dtype, HostBuf::from_bytes(&bytes)),
             gpu => stream::upload(gpu, dtype, &bytes)?,

@@ -1,6 +1,6 @@
 //! Elements back to the host: the only places where a program waits for a device.
 
-use super::{Tensor, to_dtype};
+use super::{Tensor, try_to_dtype};
 use crate::dtype::{DType, Element};
 use crate::error::{Result, ensure};
 use crate::scalar::Scalar;
@@ -8,8 +8,8 @@ use crate::stream;
 
 impl Tensor {
     /// The tensor itself if it is contiguous, else a contiguous copy; no history.
-    pub(crate) fn packed(&self) -> Tensor {
-        if self.is_contiguous() { self.clone() } else { self.detach().copy_now() }
+    pub(crate) fn packed(&self) -> Result<Tensor> {
+        if self.is_contiguous() { Ok(self.clone()) } else { self.detach().copy_now() }
     }
 
     /// All elements in row-major order, converted to `T` (`tensor.flatten().tolist()`). Waits for the device.
@@ -23,19 +23,19 @@ impl Tensor {
     /// # Ok::<(), Error>(())
     /// ```
     pub fn to_vec<T: Element>(&self) -> Result<Vec<T>> {
-        let source = self.host_order::<T>();
+        let source = self.host_order::<T>()?;
         Ok(elements(&stream::read_bytes(&source.arg())?, source.numel()))
     }
 
     /// [`Tensor::to_vec`] that yields instead of blocking while the GPU works: the form for browsers.
     pub async fn to_vec_async<T: Element>(&self) -> Result<Vec<T>> {
-        let source = self.host_order::<T>();
+        let source = self.host_order::<T>()?;
         let bytes = stream::read_bytes_async(&source.arg()).await?;
         Ok(elements(&bytes, source.numel()))
     }
 
-    fn host_order<T: Element>(&self) -> Tensor {
-        if self.dtype() == T::DTYPE { self.packed() } else { to_dtype(&self.detach(), T::DTYPE) }
+    fn host_order<T: Element>(&self) -> Result<Tensor> {
+        if self.dtype() == T::DTYPE { self.packed() } else { try_to_dtype(&self.detach(), T::DTYPE) }
     }
 
     /// The only element (`tensor.item()`). Waits for the device.
@@ -70,7 +70,7 @@ impl Tensor {
     /// # Errors
     /// What went wrong on the device since the last wait.
     pub fn to_bytes(&self) -> Result<Vec<u8>> {
-        stream::read_bytes(&self.packed().arg())
+        stream::read_bytes(&self.packed()?.arg())
     }
 
     /// A CPU tensor over a copy of row-major little-endian bytes.

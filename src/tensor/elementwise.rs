@@ -349,7 +349,7 @@ fn recorded(op: &'static Elementwise, ins: &[In], location: &'static Location<'s
         out: arg,
         fresh: true,
         location,
-    });
+    })?;
     Ok(Tensor::from_body(body, None))
 }
 
@@ -394,11 +394,11 @@ pub fn elementwise_(op: &'static Elementwise, ins: &[In]) -> Result<()> {
             && !a.same(&out)
         {
             super::inplace::check_overlap(target, t)?;
-            *src = source(&In::T(&t.detach().copy_now()), &shape, plan.device)?;
+            *src = source(&In::T(&t.detach().copy_now()?), &shape, plan.device)?;
         }
     }
     // with its history: derivatives of the derivative go through what was there before
-    let before = ((op.saves)(needs) & 1 != 0).then(|| cast(target, dtype, &CLONE, location));
+    let before = ((op.saves)(needs) & 1 != 0).then(|| cast(target, dtype, &CLONE, location)).transpose()?;
     // the tape's edges are those of the operands as they were before the write
     // PyTorch records nothing for a logical op in place: the target keeps its history
     let recorded = needs != 0 && dtype.is_float() && op.rule != Rule::Logical;
@@ -411,7 +411,7 @@ pub fn elementwise_(op: &'static Elementwise, ins: &[In]) -> Result<()> {
         out,
         fresh: false,
         location,
-    });
+    })?;
     finish_inplace(target, node);
     Ok(())
 }
@@ -438,13 +438,22 @@ static CLONE: Elementwise = Elementwise {
 };
 
 /// A new contiguous tensor of another dtype on the same device (always a copy).
+///
+/// # Panics
+/// If a host view is held that writes the memory.
 #[track_caller]
 pub fn to_dtype(t: &Tensor, dtype: DType) -> Tensor {
+    super::unwrap(try_to_dtype(t, dtype))
+}
+
+/// [`to_dtype`] with its error as a value.
+#[track_caller]
+pub fn try_to_dtype(t: &Tensor, dtype: DType) -> Result<Tensor> {
     let node = if t.dtype() == dtype { &CLONE } else { &TO_COPY };
     cast(t, dtype, node, Location::caller())
 }
 
-fn cast(t: &Tensor, dtype: DType, node: &'static Elementwise, location: &'static Location<'static>) -> Tensor {
+fn cast(t: &Tensor, dtype: DType, node: &'static Elementwise, location: &'static Location<'static>) -> Result<Tensor> {
     let arg = t.arg();
     let shape = arg.layout.shape.clone();
     let constant = arg.storage.as_constant().filter(|_| arg.storage.dtype == arg.dtype);
@@ -466,19 +475,19 @@ fn cast(t: &Tensor, dtype: DType, node: &'static Elementwise, location: &'static
             out: out.arg(),
             fresh: true,
             location,
-        });
+        })?;
     }
     let ins = [In::T(t)];
     let needs = needs(&ins);
     if needs != 0 && dtype.is_float() {
         out.set_history(record(node, &ins, needs, None)(&out), 0);
     }
-    out
+    Ok(out)
 }
 
 impl Tensor {
     /// A contiguous copy without history.
-    pub(crate) fn copy_now(&self) -> Tensor {
+    pub(crate) fn copy_now(&self) -> Result<Tensor> {
         let was = super::set_grad_enabled(false);
         let out = cast(self, self.dtype(), &CLONE, Location::caller());
         super::set_grad_enabled(was);
@@ -505,7 +514,7 @@ pub fn copy_into(target: &Tensor, src: In, location: &'static Location<'static>)
             super::Body { storage: target.body().storage, layout: a.layout.clone(), dtype: a.dtype, version: None },
             None,
         );
-        src = source(&In::T(&view.copy_now()), &shape, out.storage.device)?;
+        src = source(&In::T(&view.copy_now()?), &shape, out.storage.device)?;
     }
     let dtype = match &src {
         Src::Tensor(a) => a.dtype,
@@ -524,6 +533,6 @@ pub fn copy_into(target: &Tensor, src: In, location: &'static Location<'static>)
         out,
         fresh: false,
         location,
-    });
+    })?;
     Ok(())
 }

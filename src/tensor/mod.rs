@@ -8,6 +8,8 @@ mod display;
 mod elementwise;
 mod flags;
 mod inplace;
+#[cfg(feature = "ndarray")]
+mod numpy;
 mod promote;
 mod tape;
 mod view;
@@ -16,9 +18,11 @@ pub use apply::{Op, OutSpec, Saves, apply, apply_on, apply_one};
 pub use checked::Checked;
 pub(crate) use checked::{methods, unwrap};
 pub use create::{IntoTensorData, TensorOptions};
-pub use elementwise::{Elementwise, In, OUTPUT, Rule, copy_into, elementwise, elementwise_, to_dtype};
+pub use elementwise::{Elementwise, In, OUTPUT, Rule, copy_into, elementwise, elementwise_, to_dtype, try_to_dtype};
 pub use flags::{GradModeGuard, enable_grad, is_grad_enabled, no_grad, no_grad_guard};
 pub use inplace::{check_inplace, copy_tracked, fill_tracked, finish_inplace, swap_data, update};
+#[cfg(feature = "ndarray")]
+pub use numpy::{NdArray, NdView, NdViewMut};
 pub use promote::{can_cast, result_type};
 pub use tape::{
     Backward, Ctx, Edge, Func, Grads, Hook, Node, OutMeta, Saved, SavedSet, grad_enabled, next_sequence, no_grads,
