@@ -55,6 +55,54 @@ impl Layout {
         true
     }
 
+    /// Each index reaches an element of its own, and together they leave no gap, in whatever order.
+    pub fn is_dense(&self) -> bool {
+        let mut dims: Vec<(usize, usize)> =
+            self.strides.iter().zip(&self.shape).filter(|(_, n)| **n != 1).map(|(&s, &n)| (s, n)).collect();
+        dims.sort_unstable();
+        let mut expected = 1;
+        dims.iter().all(|&(s, n)| {
+            let fits = s == expected;
+            expected *= n;
+            fits
+        }) || self.numel() == 0
+    }
+
+    /// The same memory read as elements of another width (`view(dtype)`), by the dtypes' names and sizes.
+    pub fn recast(&self, (from, a): (&str, usize), (to, b): (&str, usize)) -> Result<Layout> {
+        if a == b {
+            return Ok(self.clone());
+        }
+        let how = || format!("to view {from} as {to} (different element sizes)");
+        let Some(last) = self.ndim().checked_sub(1) else { bail!(Runtime, "self.dim() cannot be 0 {}", how()) };
+        ensure!(
+            self.strides[last] == 1,
+            Runtime,
+            "self.stride(-1) must be 1 {}, but got {}",
+            how(),
+            self.strides[last]
+        );
+        let mut out = self.clone();
+        if a > b {
+            let k = a / b;
+            out.offset *= k;
+            out.shape[last] *= k;
+            out.strides[..last].iter_mut().for_each(|s| *s *= k);
+            return Ok(out);
+        }
+        let k = b / a;
+        let divide = |what: String, n: usize| {
+            ensure!(n.is_multiple_of(k), Runtime, "self.{what} must be divisible by {k} {}, but got {n}", how());
+            Ok(n / k)
+        };
+        out.shape[last] = divide("size(-1)".into(), out.shape[last])?;
+        out.offset = divide("storage_offset()".into(), out.offset)?;
+        for d in 0..last {
+            out.strides[d] = divide(format!("stride({d})"), out.strides[d])?;
+        }
+        Ok(out)
+    }
+
     /// One past the last storage index this layout touches (0 if it is empty).
     pub fn end(&self) -> usize {
         if self.numel() == 0 {

@@ -341,7 +341,9 @@ fn host_bytes(a: &Arg, start: usize, len: usize) -> Result<Option<Vec<u8>>> {
     if len == 0 {
         return Ok(Some(Vec::new()));
     }
-    if let Some(value) = a.storage.as_constant() {
+    if let Some(value) = a.storage.as_constant()
+        && a.storage.dtype == a.dtype
+    {
         let mut bytes = vec![0; len];
         super::fill_bytes(&mut bytes, a.dtype, value);
         return Ok(Some(bytes));

@@ -251,7 +251,7 @@ impl Tensor {
     /// A copy on another device, without history; waits where it comes from a GPU.
     pub(crate) fn to_device(&self, device: Device) -> Result<Tensor> {
         let (shape, dtype) = (self.shape(), self.dtype());
-        if let Some(value) = self.with_body(|b| b.storage.as_constant()) {
+        if let Some(value) = self.with_body(|b| b.storage.as_constant().filter(|_| b.storage.dtype == b.dtype)) {
             device.open()?;
             return Ok(Tensor::constant(value, &shape, dtype, device));
         }

@@ -86,17 +86,17 @@ pub(super) static NOTHING: Elementwise = Elementwise {
     vjp: |_| Ok(Grads::new()),
 };
 
-struct Plan {
-    compute: DType,
-    natural: DType,
-    shape: Dims,
-    device: Device,
+pub(super) struct Plan {
+    pub compute: DType,
+    pub natural: DType,
+    pub shape: Dims,
+    pub device: Device,
 }
 
-type Srcs = SmallVec<[Src; 3]>;
+pub(super) type Srcs = SmallVec<[Src; 3]>;
 
 /// The operands as they are now, each tensor looked at once.
-fn snapshot(ins: &[In]) -> Srcs {
+pub(super) fn snapshot(ins: &[In]) -> Srcs {
     let mut srcs = Srcs::new();
     for i in ins {
         srcs.push(match i {
@@ -107,7 +107,7 @@ fn snapshot(ins: &[In]) -> Srcs {
     srcs
 }
 
-fn plan(op: &Elementwise, srcs: &[Src]) -> Result<Plan> {
+pub(super) fn plan(op: &Elementwise, srcs: &[Src]) -> Result<Plan> {
     let name = op.row.name;
     let common = common_dtype(match op.rule {
         Rule::Where => &srcs[1..],
@@ -188,7 +188,7 @@ fn sub_message(bools: usize) -> &'static str {
 }
 
 /// Makes an operand what the stream wants: broadcast to the step's shape, constants and 0-dim CPU tensors as numbers.
-fn fit(src: &mut Src, operand: &In, shape: &[usize], device: Device) -> Result<()> {
+pub(super) fn fit(src: &mut Src, operand: &In, shape: &[usize], device: Device) -> Result<()> {
     let Src::Tensor(arg) = src else { return Ok(()) };
     if let Some(value) = arg.storage.as_constant()
         && arg.storage.dtype == arg.dtype
@@ -203,7 +203,7 @@ fn fit(src: &mut Src, operand: &In, shape: &[usize], device: Device) -> Result<(
     Ok(())
 }
 
-fn source(operand: &In, shape: &[usize], device: Device) -> Result<Src> {
+pub(super) fn source(operand: &In, shape: &[usize], device: Device) -> Result<Src> {
     let mut src = match operand {
         In::S(s) => Src::Scalar(*s),
         In::T(t) => Src::Tensor(t.arg()),
@@ -212,7 +212,7 @@ fn source(operand: &In, shape: &[usize], device: Device) -> Result<Src> {
     Ok(src)
 }
 
-fn check_kernel(op: &Elementwise, compute: DType) -> Result<()> {
+pub(super) fn check_kernel(op: &Elementwise, compute: DType) -> Result<()> {
     ensure!(
         (op.row.cpu)(compute).is_some(),
         NotImplemented,
@@ -393,7 +393,7 @@ pub fn elementwise_(op: &'static Elementwise, ins: &[In]) -> Result<()> {
             && Arc::ptr_eq(&a.storage, &out.storage)
             && !a.same(&out)
         {
-            super::inplace::check_overlap(target, t)?;
+            super::inplace::check_overlap(&out, t)?;
             *src = source(&In::T(&t.detach().copy_now()?), &shape, plan.device)?;
         }
     }

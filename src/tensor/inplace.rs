@@ -8,7 +8,7 @@ use super::tape::{Backward, Ctx, Func, Grads, Node, OutMeta, SavedSet, grad_enab
 use super::{Creation, In, Tensor, copy_into};
 use crate::error::{Result, bail, ensure};
 use crate::layout::Layout;
-use crate::stream::{self, Kernel, KernelCmd};
+use crate::stream::{self, Arg, Kernel, KernelCmd};
 use smallvec::SmallVec;
 use std::panic::Location;
 use std::sync::Arc;
@@ -54,14 +54,16 @@ pub fn check_inplace(t: &Tensor, needs: bool) -> Result<()> {
     Ok(())
 }
 
-/// Fails where an operand shares some, but not all, of the written elements.
-pub(super) fn check_overlap(target: &Tensor, operand: &Tensor) -> Result<()> {
-    let (a, b) = (target.layout(), operand.layout());
-    let apart = a.end() <= b.offset || b.end() <= a.offset;
-    // what cannot be told apart by its bounds is read whole before the write
-    let interleaved = a.strides.iter().chain(&b.strides).all(|&s| s != 1) || a.numel() <= 1;
+/// Fails where an operand shares some, but not all, of the written elements, by PyTorch's rule: it looks at the bounds of what
+/// lies dense in memory. What else overlaps is read whole before the write.
+pub(super) fn check_overlap(target: &Arg, operand: &Tensor) -> Result<()> {
+    let b = operand.arg();
+    let bytes = |x: &Arg| (x.layout.offset * x.dtype.size(), x.layout.end() * x.dtype.size());
+    let ((a0, a1), (b0, b1)) = (bytes(target), bytes(&b));
+    let apart = a1 <= b0 || b1 <= a0 || target.layout.numel() == 0 || b.layout.numel() == 0;
+    let same = (a0, a1) == (b0, b1) && target.layout.strides == b.layout.strides;
     ensure!(
-        apart || interleaved || !(a.is_contiguous() && b.is_contiguous()),
+        apart || same || !(target.layout.is_dense() && b.layout.is_dense()),
         Runtime,
         "unsupported operation: some elements of the input tensor and the written-to tensor refer to a single memory location. Please clone() the tensor before performing the operation."
     );
@@ -169,6 +171,9 @@ pub fn copy_tracked(target: &Tensor, src: &Tensor) -> Result<()> {
     );
     let record = grad_enabled() && (src.requires_grad() || target.requires_grad()) && target.dtype().is_float();
     check_inplace(target, grad_enabled() && src.requires_grad())?;
+    if src.shares_storage(target) {
+        check_overlap(&target.arg(), src)?;
+    }
     let edges = record.then(|| [target.gradient_edge(), src.gradient_edge()]);
     copy_into(target, In::T(src), location)?;
     finish_inplace(

@@ -10,6 +10,7 @@ mod flags;
 mod inplace;
 #[cfg(feature = "ndarray")]
 mod numpy;
+mod out;
 mod promote;
 mod tape;
 mod view;
@@ -23,6 +24,7 @@ pub use flags::{GradModeGuard, enable_grad, is_grad_enabled, no_grad, no_grad_gu
 pub use inplace::{check_inplace, copy_tracked, fill_tracked, finish_inplace, swap_data, update};
 #[cfg(feature = "ndarray")]
 pub use numpy::{NdArray, NdView, NdViewMut};
+pub use out::elementwise_out;
 pub use promote::{can_cast, result_type};
 pub use tape::{
     Backward, Ctx, Edge, Func, Grads, Hook, Node, OutMeta, Saved, SavedSet, grad_enabled, next_sequence, no_grads,

@@ -86,7 +86,9 @@ programs! {
         p.emit("view fill", &x);
         x.t().i_put_(2, tensor!([5., 6.], d));
         p.emit("transposed write", &x);
-        p.later("resize_", "resize_ is still to come");
+        let z = arange(6, d).view([2, 3]);
+        z.resize_([3, 2]);
+        p.emit("resize_", &z);
         let a = tensor!([1., 2.], d);
         let mut b = a.clone();
         b += 1;

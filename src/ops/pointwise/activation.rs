@@ -147,23 +147,23 @@ fn check_hardtanh(x: In, o: &HardtanhOptions) -> Result<()> {
 
 unary_methods! {
     /// `x * Phi(x)`, exact (`torch.nn.functional.gelu`).
-    gelu gelu_ GELU;
+    gelu gelu_ gelu_out GELU;
     /// `x * sigmoid(x)` (`torch.nn.functional.silu`).
-    silu silu_ SILU;
+    silu silu_ silu_out SILU;
     /// `x * tanh(softplus(x))` (`torch.nn.functional.mish`).
-    mish mish_ MISH;
+    mish mish_ mish_out MISH;
     /// ELU with the constants that keep mean and variance (`torch.nn.functional.selu`).
-    selu selu_ SELU;
+    selu selu_ selu_out SELU;
     /// `log(sigmoid(x))` without overflow (`torch.nn.functional.logsigmoid`).
-    logsigmoid logsigmoid_ LOGSIGMOID;
+    logsigmoid logsigmoid_ logsigmoid_out LOGSIGMOID;
     /// `x * relu6(x + 3) / 6` (`torch.nn.functional.hardswish`).
-    hardswish hardswish_ HARDSWISH;
+    hardswish hardswish_ hardswish_out HARDSWISH;
     /// `relu6(x + 3) / 6` (`torch.nn.functional.hardsigmoid`).
-    hardsigmoid hardsigmoid_ HARDSIGMOID;
+    hardsigmoid hardsigmoid_ hardsigmoid_out HARDSIGMOID;
     /// `x / (1 + |x|)` (`torch.nn.functional.softsign`).
-    softsign softsign_ SOFTSIGN;
+    softsign softsign_ softsign_out SOFTSIGN;
     /// `x - tanh(x)` (`torch.nn.functional.tanhshrink`).
-    tanhshrink tanhshrink_ TANHSHRINK;
+    tanhshrink tanhshrink_ tanhshrink_out TANHSHRINK;
 }
 
 op_methods! {
@@ -174,73 +174,73 @@ op_methods! {
     /// assert_eq!(tensor!([-1., 2.]).relu().to_vec::<f32>()?, [0., 2.]);
     /// # Ok::<(), Error>(())
     /// ```
-    relu relu_ () |x, run| {
+    relu relu_ relu_out () |x, run| {
         no_bool(x, "Boolean inputs not supported for relu")?;
         run(&RELU, &[x])
     }
     /// Relu with an upper bound of 6 (`torch.nn.functional.relu6`).
-    relu6 relu6_ () |x, run| {
+    relu6 relu6_ relu6_out () |x, run| {
         check_hardtanh(x, &HardtanhOptions { min_val: 0.0, max_val: 6.0 })?;
         run(&HARDTANH, &[x, In::S(Scalar::Int(0)), In::S(Scalar::Int(6))])
     }
     /// [`Tensor::gelu`], exact or in the tanh form (`torch.nn.functional.gelu(approximate=…)`).
-    gelu_with gelu_with_ (options: impl Into<GeluOptions>) |x, run| {
+    gelu_with gelu_with_ gelu_with_out (options: impl Into<GeluOptions>) |x, run| {
         run(if options.into().approximate == Approximate::Tanh { &GELU_TANH } else { &GELU }, &[x])
     }
     /// `x` above 0, `exp(x) - 1` below (`torch.nn.functional.elu`).
-    elu elu_ () |x, run| { run(&ELU, &[x, float(1.0), float(1.0)]) }
+    elu elu_ elu_out () |x, run| { run(&ELU, &[x, float(1.0), float(1.0)]) }
     /// `x` above 0, `alpha (exp(x) - 1)` below (`torch.nn.functional.elu(alpha)`).
-    elu_with elu_with_ (options: impl Into<EluOptions>) |x, run| {
+    elu_with elu_with_ elu_with_out (options: impl Into<EluOptions>) |x, run| {
         run(&ELU, &[x, float(options.into().alpha), float(1.0)])
     }
     /// `x` above 0, `exp(x) - 1` below (`torch.nn.functional.celu`).
-    celu celu_ () |x, run| { run(&CELU, &[x, float(1.0)]) }
+    celu celu_ celu_out () |x, run| { run(&CELU, &[x, float(1.0)]) }
     /// `x` above 0, `alpha (exp(x / alpha) - 1)` below (`torch.nn.functional.celu(alpha)`).
-    celu_with celu_with_ (options: impl Into<EluOptions>) |x, run| {
+    celu_with celu_with_ celu_with_out (options: impl Into<EluOptions>) |x, run| {
         let alpha = options.into().alpha;
         ensure!(alpha != 0.0, Runtime, "ZeroDivisionError: alpha cannot be 0 for CELU");
         run(&CELU, &[x, float(alpha)])
     }
     /// `x` above 0, `0.01 x` below (`torch.nn.functional.leaky_relu`).
-    leaky_relu leaky_relu_ () |x, run| { run(&LEAKY_RELU, &[x, float(0.01)]) }
+    leaky_relu leaky_relu_ leaky_relu_out () |x, run| { run(&LEAKY_RELU, &[x, float(0.01)]) }
     /// [`Tensor::leaky_relu`] with its slope (`torch.nn.functional.leaky_relu(negative_slope)`).
-    leaky_relu_with leaky_relu_with_ (options: impl Into<LeakyReluOptions>) |x, run| {
+    leaky_relu_with leaky_relu_with_ leaky_relu_with_out (options: impl Into<LeakyReluOptions>) |x, run| {
         run(&LEAKY_RELU, &[x, float(options.into().negative_slope)])
     }
     /// `log(1 + exp(x))`, linear above 20 (`torch.nn.functional.softplus`).
-    softplus softplus_ () |x, run| { run(&SOFTPLUS, &[x, float(1.0), float(20.0)]) }
+    softplus softplus_ softplus_out () |x, run| { run(&SOFTPLUS, &[x, float(1.0), float(20.0)]) }
     /// [`Tensor::softplus`] with its parameters (`torch.nn.functional.softplus(beta, threshold)`).
-    softplus_with softplus_with_ (options: impl Into<SoftplusOptions>) |x, run| {
+    softplus_with softplus_with_ softplus_with_out (options: impl Into<SoftplusOptions>) |x, run| {
         let o = options.into();
         run(&SOFTPLUS, &[x, float(o.beta), float(o.threshold)])
     }
     /// Clamps to [-1, 1] (`torch.nn.functional.hardtanh`).
-    hardtanh hardtanh_ () |x, run| {
+    hardtanh hardtanh_ hardtanh_out () |x, run| {
         check_hardtanh(x, &HardtanhOptions::default())?;
         run(&HARDTANH, &[x, In::S(Scalar::Int(-1)), In::S(Scalar::Int(1))])
     }
     /// Clamps to bounds (`torch.nn.functional.hardtanh(min_val, max_val)`).
-    hardtanh_with hardtanh_with_ (options: impl Into<HardtanhOptions>) |x, run| {
+    hardtanh_with hardtanh_with_ hardtanh_with_out (options: impl Into<HardtanhOptions>) |x, run| {
         let o = options.into();
         check_hardtanh(x, &o)?;
         run(&HARDTANH, &[x, own(x, Scalar::Float(o.min_val)), own(x, Scalar::Float(o.max_val))])
     }
     /// 0 within 0.5 of 0 (`torch.nn.functional.hardshrink`).
-    hardshrink hardshrink_ () |x, run| { run(&HARDSHRINK, &[x, float(0.5)]) }
+    hardshrink hardshrink_ hardshrink_out () |x, run| { run(&HARDSHRINK, &[x, float(0.5)]) }
     /// [`Tensor::hardshrink`] with its width (`torch.nn.functional.hardshrink(lambd)`).
-    hardshrink_with hardshrink_with_ (options: impl Into<ShrinkOptions>) |x, run| {
+    hardshrink_with hardshrink_with_ hardshrink_with_out (options: impl Into<ShrinkOptions>) |x, run| {
         run(&HARDSHRINK, &[x, float(options.into().lambd)])
     }
     /// 0.5 closer to 0, which none crosses (`torch.nn.functional.softshrink`).
-    softshrink softshrink_ () |x, run| { run(&SOFTSHRINK, &[x, float(0.5)]) }
+    softshrink softshrink_ softshrink_out () |x, run| { run(&SOFTSHRINK, &[x, float(0.5)]) }
     /// [`Tensor::softshrink`] with its width (`torch.nn.functional.softshrink(lambd)`).
-    softshrink_with softshrink_with_ (options: impl Into<ShrinkOptions>) |x, run| {
+    softshrink_with softshrink_with_ softshrink_with_out (options: impl Into<ShrinkOptions>) |x, run| {
         let lambd = options.into().lambd;
         ensure!(lambd >= 0.0, Runtime, "lambda must be greater or equal to 0, but found to be {lambd}.");
         run(&SOFTSHRINK, &[x, float(lambd)])
     }
     /// `value` where an element is at most the threshold (`torch.nn.functional.threshold`).
-    threshold threshold_ (threshold: impl Into<Scalar>, value: impl Into<Scalar>) |x, run| {
+    threshold threshold_ threshold_out (threshold: impl Into<Scalar>, value: impl Into<Scalar>) |x, run| {
         run(&THRESHOLD, &[x, own(x, threshold.into()), own(x, value.into())])
     }
 }

@@ -165,15 +165,15 @@ binary_methods! {
     /// assert_eq!(tensor!([1, 2]).add(1.5).to_vec::<f32>()?, [2.5, 3.5]);
     /// # Ok::<(), Error>(())
     /// ```
-    add add_ ADD;
+    add add_ add_out ADD;
     /// Elementwise difference (`torch.sub`); refuses bools.
-    sub sub_ SUB;
+    sub sub_ sub_out SUB;
     /// Elementwise product (`torch.mul`).
-    mul mul_ MUL;
+    mul mul_ mul_out MUL;
     /// True division (`torch.div`): integers give floats.
-    div div_ DIV;
+    div div_ div_out DIV;
     /// True division (`torch.true_divide`), the same as [`Tensor::div`].
-    true_divide true_divide_ DIV;
+    true_divide true_divide_ true_divide_out DIV;
 }
 
 op_methods! {
@@ -184,13 +184,13 @@ op_methods! {
     /// assert_eq!(tensor!([1, 2]).add_with(&tensor!([10, 20]), 3).to_vec::<i64>()?, [31, 62]);
     /// # Ok::<(), Error>(())
     /// ```
-    add_with add_with_ (other: impl Into<Operand>, options: impl Into<AlphaOptions>) |x, run| {
+    add_with add_with_ add_with_out (other: impl Into<Operand>, options: impl Into<AlphaOptions>) |x, run| {
         let other = other.into();
         let alpha = check_factor("alpha", options.into().alpha, result_type(&[x, other.as_in()]))?;
         run(&ADD_ALPHA, &[x, other.as_in(), In::S(unit(alpha)), In::S(alpha)])
     }
     /// `self - alpha * other` (`torch.sub` with `alpha`).
-    sub_with sub_with_ (other: impl Into<Operand>, options: impl Into<AlphaOptions>) |x, run| {
+    sub_with sub_with_ sub_with_out (other: impl Into<Operand>, options: impl Into<AlphaOptions>) |x, run| {
         let other = other.into();
         let alpha = negated(check_factor("alpha", options.into().alpha, result_type(&[x, other.as_in()]))?);
         run(&SUB_ALPHA, &[x, other.as_in(), In::S(unit(alpha)), In::S(alpha)])
@@ -203,7 +203,7 @@ op_methods! {
     /// assert_eq!(tensor!([7, -7]).div_with(2, RoundingMode::Floor).to_vec::<i64>()?, [3, -4]);
     /// # Ok::<(), Error>(())
     /// ```
-    div_with div_with_ (other: impl Into<Operand>, options: impl Into<DivOptions>) |x, run| {
+    div_with div_with_ div_with_out (other: impl Into<Operand>, options: impl Into<DivOptions>) |x, run| {
         let other = other.into();
         let mode = options.into().rounding_mode;
         if mode.is_some() {
@@ -217,49 +217,49 @@ op_methods! {
         run(op, &[x, other.as_in()])
     }
     /// The quotient rounded down (`torch.floor_divide`, Python's `//`); it has no gradient.
-    floor_divide floor_divide_ (other: impl Into<Operand>) |x, run| {
+    floor_divide floor_divide_ floor_divide_out (other: impl Into<Operand>) |x, run| {
         let other = other.into();
         check_divisor(&x, &other.as_in())?;
         run(&FLOOR_DIVIDE, &[x, other.as_in()])
     }
     /// The remainder with the divisor's sign (`torch.remainder`, Python's `%`).
-    remainder remainder_ (other: impl Into<Operand>) |x, run| {
+    remainder remainder_ remainder_out (other: impl Into<Operand>) |x, run| {
         let other = other.into();
         check_divisor(&x, &other.as_in())?;
         run(&REMAINDER, &[x, other.as_in()])
     }
     /// The remainder with the dividend's sign (`torch.fmod`).
-    fmod fmod_ (other: impl Into<Operand>) |x, run| {
+    fmod fmod_ fmod_out (other: impl Into<Operand>) |x, run| {
         let other = other.into();
         check_divisor(&x, &other.as_in())?;
         run(&FMOD, &[x, other.as_in()])
     }
     /// -1, 0 or 1, 0 for NaN; bools stay as they are (`torch.sign`).
-    sign sign_ () |x, run| { run(if result_type(&[x]) == DType::Bool { &SAME } else { &SIGN }, &[x]) }
+    sign sign_ sign_out () |x, run| { run(if result_type(&[x]) == DType::Bool { &SAME } else { &SIGN }, &[x]) }
     /// [`Tensor::sign`] for real numbers (`torch.sgn`).
-    sgn sgn_ () |x, run| { run(if result_type(&[x]) == DType::Bool { &SAME } else { &SGN }, &[x]) }
+    sgn sgn_ sgn_out () |x, run| { run(if result_type(&[x]) == DType::Bool { &SAME } else { &SGN }, &[x]) }
     /// `self + tensor1 * tensor2` (`torch.addcmul`).
-    addcmul addcmul_ (tensor1: &Tensor, tensor2: &Tensor) |x, run| {
+    addcmul addcmul_ addcmul_out (tensor1: &Tensor, tensor2: &Tensor) |x, run| {
         run(&ADDCMUL, &[x, In::T(tensor1), In::T(tensor2), In::S(Scalar::Bool(true))])
     }
     /// `self + value * tensor1 * tensor2` (`torch.addcmul`).
-    addcmul_with addcmul_with_ (tensor1: &Tensor, tensor2: &Tensor, options: impl Into<ValueOptions>) |x, run| {
+    addcmul_with addcmul_with_ addcmul_with_out (tensor1: &Tensor, tensor2: &Tensor, options: impl Into<ValueOptions>) |x, run| {
         let dtype = result_type(&[x, In::T(tensor1), In::T(tensor2)]);
         let value = check_factor("value", options.into().value, dtype)?;
         run(&ADDCMUL, &[x, In::T(tensor1), In::T(tensor2), In::S(value)])
     }
     /// `self + tensor1 / tensor2` (`torch.addcdiv`), floats only.
-    addcdiv addcdiv_ (tensor1: &Tensor, tensor2: &Tensor) |x, run| {
+    addcdiv addcdiv_ addcdiv_out (tensor1: &Tensor, tensor2: &Tensor) |x, run| {
         check_addcdiv(tensor1, tensor2)?;
         run(&ADDCDIV, &[x, In::T(tensor1), In::T(tensor2), In::S(Scalar::Int(1))])
     }
     /// `self + value * tensor1 / tensor2` (`torch.addcdiv`), floats only.
-    addcdiv_with addcdiv_with_ (tensor1: &Tensor, tensor2: &Tensor, options: impl Into<ValueOptions>) |x, run| {
+    addcdiv_with addcdiv_with_ addcdiv_with_out (tensor1: &Tensor, tensor2: &Tensor, options: impl Into<ValueOptions>) |x, run| {
         check_addcdiv(tensor1, tensor2)?;
         run(&ADDCDIV, &[x, In::T(tensor1), In::T(tensor2), In::S(options.into().value)])
     }
     /// `self + weight * (end - self)` (`torch.lerp`); the weight is a number or a tensor.
-    lerp lerp_ (end: &Tensor, weight: impl Into<Operand>) |x, run| {
+    lerp lerp_ lerp_out (end: &Tensor, weight: impl Into<Operand>) |x, run| {
         let weight = weight.into();
         let dtype = result_type(&[x]);
         ensure!(
@@ -318,16 +318,16 @@ fn check_addcdiv(tensor1: &Tensor, tensor2: &Tensor) -> Result<()> {
 
 unary_methods! {
     /// Elementwise negation (`torch.neg`); refuses bools.
-    neg neg_ NEG;
+    neg neg_ neg_out NEG;
     /// The magnitude (`torch.abs`); its gradient at 0 is 0.
-    abs abs_ ABS;
+    abs abs_ abs_out ABS;
 }
 
 tensor_methods! {
     /// The greatest common divisor of integers (`torch.gcd`).
-    gcd gcd_ GCD;
+    gcd gcd_ gcd_out GCD;
     /// The least common multiple of integers (`torch.lcm`).
-    lcm lcm_ LCM;
+    lcm lcm_ lcm_out LCM;
 }
 
 crate::tensor::methods! {

@@ -15,20 +15,20 @@ ops! {
 
 binary_methods! {
     /// Bitwise and of integers, logical and of bools (`torch.bitwise_and`).
-    bitwise_and bitwise_and_ BITWISE_AND;
+    bitwise_and bitwise_and_ bitwise_and_out BITWISE_AND;
     /// Bitwise or of integers, logical or of bools (`torch.bitwise_or`).
-    bitwise_or bitwise_or_ BITWISE_OR;
+    bitwise_or bitwise_or_ bitwise_or_out BITWISE_OR;
     /// Bitwise exclusive or of integers, logical one of bools (`torch.bitwise_xor`).
-    bitwise_xor bitwise_xor_ BITWISE_XOR;
+    bitwise_xor bitwise_xor_ bitwise_xor_out BITWISE_XOR;
     /// Integers shifted left; 0 for shifts as wide as the dtype (`torch.bitwise_left_shift`).
-    bitwise_left_shift bitwise_left_shift_ LEFT_SHIFT;
+    bitwise_left_shift bitwise_left_shift_ bitwise_left_shift_out LEFT_SHIFT;
     /// Integers shifted right with their sign (`torch.bitwise_right_shift`).
-    bitwise_right_shift bitwise_right_shift_ RIGHT_SHIFT;
+    bitwise_right_shift bitwise_right_shift_ bitwise_right_shift_out RIGHT_SHIFT;
 }
 
 unary_methods! {
     /// Bitwise not of integers, logical not of bools (`torch.bitwise_not`).
-    bitwise_not bitwise_not_ BITWISE_NOT;
+    bitwise_not bitwise_not_ bitwise_not_out BITWISE_NOT;
 }
 
 crate::tensor::methods! {

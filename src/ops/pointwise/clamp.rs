@@ -128,13 +128,13 @@ fn clamp(
 
 tensor_methods! {
     /// The larger of two elements, NaN if either is (`torch.maximum`); a tie shares the gradient.
-    maximum maximum_ MAXIMUM;
+    maximum maximum_ maximum_out MAXIMUM;
     /// The smaller of two elements, NaN if either is (`torch.minimum`); a tie shares the gradient.
-    minimum minimum_ MINIMUM;
+    minimum minimum_ minimum_out MINIMUM;
     /// The larger of two elements, ignoring NaN (`torch.fmax`).
-    fmax fmax_ FMAX;
+    fmax fmax_ fmax_out FMAX;
     /// The smaller of two elements, ignoring NaN (`torch.fmin`).
-    fmin fmin_ FMIN;
+    fmin fmin_ fmin_out FMIN;
 }
 
 op_methods! {
@@ -148,16 +148,16 @@ op_methods! {
     /// assert_eq!(x.clamp(None, 1).to_vec::<f32>()?, [-2., 0.5, 1.]);
     /// # Ok::<(), Error>(())
     /// ```
-    clamp clamp_ (min: impl Into<Bound>, max: impl Into<Bound>) |x, run| { clamp(x, &min.into(), &max.into(), run) }
+    clamp clamp_ clamp_out (min: impl Into<Bound>, max: impl Into<Bound>) |x, run| { clamp(x, &min.into(), &max.into(), run) }
     /// [`Tensor::clamp`] by its other name (`torch.clip`).
-    clip clip_ (min: impl Into<Bound>, max: impl Into<Bound>) |x, run| { clamp(x, &min.into(), &max.into(), run) }
+    clip clip_ clip_out (min: impl Into<Bound>, max: impl Into<Bound>) |x, run| { clamp(x, &min.into(), &max.into(), run) }
     /// The lower bound alone (`torch.clamp_min`).
-    clamp_min clamp_min_ (min: impl Into<Operand>) |x, run| {
+    clamp_min clamp_min_ clamp_min_out (min: impl Into<Operand>) |x, run| {
         let min = min.into();
         run(if matches!(min, Operand::Scalar(_)) { &ONE_MIN_SCALAR } else { &ONE_MIN_TENSOR }, &[x, min.as_in()])
     }
     /// The upper bound alone (`torch.clamp_max`).
-    clamp_max clamp_max_ (max: impl Into<Operand>) |x, run| {
+    clamp_max clamp_max_ clamp_max_out (max: impl Into<Operand>) |x, run| {
         let max = max.into();
         run(if matches!(max, Operand::Scalar(_)) { &ONE_MAX_SCALAR } else { &ONE_MAX_TENSOR }, &[x, max.as_in()])
     }

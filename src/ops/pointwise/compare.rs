@@ -63,28 +63,28 @@ pub fn where_cond(condition: &Tensor, input: impl Into<Operand>, other: impl Int
 
 binary_methods! {
     /// Elementwise `==` (`torch.eq`).
-    eq eq_ EQ;
+    eq eq_ eq_out EQ;
     /// Elementwise `!=` (`torch.ne`).
-    ne ne_ NE;
+    ne ne_ ne_out NE;
     /// Elementwise `<` (`torch.lt`).
-    lt lt_ LT;
+    lt lt_ lt_out LT;
     /// Elementwise `<=` (`torch.le`).
-    le le_ LE;
+    le le_ le_out LE;
     /// Elementwise `>` (`torch.gt`).
-    gt gt_ GT;
+    gt gt_ gt_out GT;
     /// Elementwise `>=` (`torch.ge`).
-    ge ge_ GE;
+    ge ge_ ge_out GE;
     /// Both are not 0 (`torch.logical_and`).
-    logical_and logical_and_ LOGICAL_AND;
+    logical_and logical_and_ logical_and_out LOGICAL_AND;
     /// One or both are not 0 (`torch.logical_or`).
-    logical_or logical_or_ LOGICAL_OR;
+    logical_or logical_or_ logical_or_out LOGICAL_OR;
     /// Just one is not 0 (`torch.logical_xor`).
-    logical_xor logical_xor_ LOGICAL_XOR;
+    logical_xor logical_xor_ logical_xor_out LOGICAL_XOR;
 }
 
 unary_methods! {
     /// True where an element is 0 (`torch.logical_not`).
-    logical_not logical_not_ LOGICAL_NOT;
+    logical_not logical_not_ logical_not_out LOGICAL_NOT;
 }
 
 crate::tensor::methods! {

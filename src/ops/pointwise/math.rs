@@ -136,94 +136,94 @@ options! {
 
 unary_methods! {
     /// e to the power of each element (`torch.exp`).
-    exp exp_ EXP;
+    exp exp_ exp_out EXP;
     /// 2 to the power of each element (`torch.exp2`).
-    exp2 exp2_ EXP2;
+    exp2 exp2_ exp2_out EXP2;
     /// `exp(self) - 1`, exact near 0 (`torch.expm1`).
-    expm1 expm1_ EXPM1;
+    expm1 expm1_ expm1_out EXPM1;
     /// The natural logarithm (`torch.log`).
-    log log_ LOG;
+    log log_ log_out LOG;
     /// The logarithm to base 2 (`torch.log2`).
-    log2 log2_ LOG2;
+    log2 log2_ log2_out LOG2;
     /// The logarithm to base 10 (`torch.log10`).
-    log10 log10_ LOG10;
+    log10 log10_ log10_out LOG10;
     /// `log(1 + self)`, exact near 0 (`torch.log1p`).
-    log1p log1p_ LOG1P;
+    log1p log1p_ log1p_out LOG1P;
     /// The sine (`torch.sin`).
-    sin sin_ SIN;
+    sin sin_ sin_out SIN;
     /// The cosine (`torch.cos`).
-    cos cos_ COS;
+    cos cos_ cos_out COS;
     /// The tangent (`torch.tan`).
-    tan tan_ TAN;
+    tan tan_ tan_out TAN;
     /// The inverse sine (`torch.asin`).
-    asin asin_ ASIN;
+    asin asin_ asin_out ASIN;
     /// The inverse cosine (`torch.acos`).
-    acos acos_ ACOS;
+    acos acos_ acos_out ACOS;
     /// The inverse tangent (`torch.atan`).
-    atan atan_ ATAN;
+    atan atan_ atan_out ATAN;
     /// The hyperbolic sine (`torch.sinh`).
-    sinh sinh_ SINH;
+    sinh sinh_ sinh_out SINH;
     /// The hyperbolic cosine (`torch.cosh`).
-    cosh cosh_ COSH;
+    cosh cosh_ cosh_out COSH;
     /// The hyperbolic tangent (`torch.tanh`).
-    tanh tanh_ TANH;
+    tanh tanh_ tanh_out TANH;
     /// The inverse hyperbolic sine (`torch.asinh`).
-    asinh asinh_ ASINH;
+    asinh asinh_ asinh_out ASINH;
     /// The inverse hyperbolic cosine (`torch.acosh`).
-    acosh acosh_ ACOSH;
+    acosh acosh_ acosh_out ACOSH;
     /// The inverse hyperbolic tangent (`torch.atanh`).
-    atanh atanh_ ATANH;
+    atanh atanh_ atanh_out ATANH;
     /// The error function (`torch.erf`).
-    erf erf_ ERF;
+    erf erf_ erf_out ERF;
     /// `1 - erf(self)` (`torch.erfc`).
-    erfc erfc_ ERFC;
+    erfc erfc_ erfc_out ERFC;
     /// The inverse of the error function (`torch.erfinv`).
-    erfinv erfinv_ ERFINV;
+    erfinv erfinv_ erfinv_out ERFINV;
     /// The standard normal distribution function (`torch.special.ndtr`).
-    ndtr ndtr_ NDTR;
+    ndtr ndtr_ ndtr_out NDTR;
     /// The logarithm of the gamma function's magnitude (`torch.lgamma`).
-    lgamma lgamma_ LGAMMA;
+    lgamma lgamma_ lgamma_out LGAMMA;
     /// `sin(pi x) / (pi x)`, 1 at 0 (`torch.sinc`).
-    sinc sinc_ SINC;
+    sinc sinc_ sinc_out SINC;
     /// `1 / (1 + exp(-self))` (`torch.sigmoid`).
-    sigmoid sigmoid_ SIGMOID;
+    sigmoid sigmoid_ sigmoid_out SIGMOID;
     /// `log(self / (1 - self))` (`torch.logit`).
-    logit logit_ LOGIT;
+    logit logit_ logit_out LOGIT;
     /// `-x log x`, 0 at 0, -inf below (`torch.special.entr`).
-    entr entr_ ENTR;
+    entr entr_ entr_out ENTR;
     /// Degrees to radians (`torch.deg2rad`).
-    deg2rad deg2rad_ DEG2RAD;
+    deg2rad deg2rad_ deg2rad_out DEG2RAD;
     /// Radians to degrees (`torch.rad2deg`).
-    rad2deg rad2deg_ RAD2DEG;
+    rad2deg rad2deg_ rad2deg_out RAD2DEG;
 }
 
 tensor_methods! {
     /// The angle of the point (other, self) in radians (`torch.atan2`); its gradient at the origin is 0.
-    atan2 atan2_ ATAN2;
+    atan2 atan2_ atan2_out ATAN2;
     /// `sqrt(self^2 + other^2)` without overflow (`torch.hypot`).
-    hypot hypot_ HYPOT;
+    hypot hypot_ hypot_out HYPOT;
     /// `log(exp(self) + exp(other))` without overflow (`torch.logaddexp`).
-    logaddexp logaddexp_ LOGADDEXP;
+    logaddexp logaddexp_ logaddexp_out LOGADDEXP;
     /// `log2(2^self + 2^other)` without overflow (`torch.logaddexp2`).
-    logaddexp2 logaddexp2_ LOGADDEXP2;
+    logaddexp2 logaddexp2_ logaddexp2_out LOGADDEXP2;
 }
 
 op_methods! {
     /// `self * log(other)`, 0 where self is 0 (`torch.xlogy`).
-    xlogy xlogy_ (other: impl Into<Operand>) |x, run| { run(&XLOGY, &[x, other.into().as_in()]) }
+    xlogy xlogy_ xlogy_out (other: impl Into<Operand>) |x, run| { run(&XLOGY, &[x, other.into().as_in()]) }
     /// `self * log1p(other)`, 0 where self is 0 (`torch.special.xlog1py`).
-    xlog1py xlog1py_ (other: impl Into<Operand>) |x, run| { run(&XLOG1PY, &[x, other.into().as_in()]) }
+    xlog1py xlog1py_ xlog1py_out (other: impl Into<Operand>) |x, run| { run(&XLOG1PY, &[x, other.into().as_in()]) }
     /// 0 below 0, 1 above, `values` at 0 (`torch.heaviside`); it has no gradient.
-    heaviside heaviside_ (values: &Tensor) |x, run| {
+    heaviside heaviside_ heaviside_out (values: &Tensor) |x, run| {
         let dtype = result_type(&[x]);
         ensure!(dtype == values.dtype(), Runtime, "heaviside is not yet implemented for tensors with different dtypes.");
         let op = if dtype == DType::Bool { &super::BITWISE_OR } else { &HEAVISIDE };
         run(op, &[x, In::T(values)])
     }
     /// NaN becomes 0 and the infinities the dtype's extreme numbers (`torch.nan_to_num`).
-    nan_to_num nan_to_num_ () |x, run| { nan_to_num(x, NanToNumOptions::default(), run) }
+    nan_to_num nan_to_num_ nan_to_num_out () |x, run| { nan_to_num(x, NanToNumOptions::default(), run) }
     /// [`Tensor::nan_to_num`] with its replacements (`torch.nan_to_num(nan, posinf, neginf)`).
-    nan_to_num_with nan_to_num_with_ (options: impl Into<NanToNumOptions>) |x, run| { nan_to_num(x, options.into(), run) }
+    nan_to_num_with nan_to_num_with_ nan_to_num_with_out (options: impl Into<NanToNumOptions>) |x, run| { nan_to_num(x, options.into(), run) }
 }
 
 #[track_caller]

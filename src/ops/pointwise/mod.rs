@@ -62,10 +62,10 @@ macro_rules! grads {
     }};
 }
 
-/// Methods that choose an op and its operands: `/// docs` `name name_(args) |x, run| { … run(&OP, &[x, …]) }` makes the method and
-/// its in-place form. `x` is the tensor itself.
+/// Methods that choose an op and its operands: `/// docs` `name name_ name_out (args) |x, run| { … run(&OP, &[x, …]) }` makes the
+/// method, its in-place form and the one that writes into a given tensor. `x` is the tensor itself.
 macro_rules! op_methods {
-    ($($(#[$m:meta])* $name:ident $inplace:ident ($($arg:ident: $ty:ty),*) |$x:ident, $run:ident| $body:block)*) => {
+    ($($(#[$m:meta])* $name:ident $inplace:ident $into:ident ($($arg:ident: $ty:ty),*) |$x:ident, $run:ident| $body:block)*) => {
         $crate::tensor::methods! {$(
             $(#[$m])*
             fn $name(&self $(, $arg: $ty)*) -> $crate::Tensor {
@@ -78,36 +78,42 @@ macro_rules! op_methods {
                 let ($x, $run) = ($crate::tensor::In::T(self.0), $crate::ops::pointwise::into_first);
                 $body
             }
+
+            #[doc = concat!("[`Tensor::", stringify!($name), "`](crate::Tensor::", stringify!($name), ") into a tensor that is there (`out=` in PyTorch), which it gives back.")]
+            fn $into(&self $(, $arg: $ty)*, out: &$crate::Tensor) -> $crate::Tensor {
+                let ($x, $run) = ($crate::tensor::In::T(self.0), $crate::tensor::elementwise_out(stringify!($name), out));
+                $body
+            }
         )*}
     };
 }
 
-/// Methods of unary ops, with their in-place forms: `/// docs` `name name_ OP;`
+/// Methods of unary ops, with their in-place and `out` forms: `/// docs` `name name_ name_out OP;`
 macro_rules! unary_methods {
-    ($($(#[$m:meta])* $name:ident $inplace:ident $op:ident;)*) => {
+    ($($(#[$m:meta])* $name:ident $inplace:ident $into:ident $op:ident;)*) => {
         $crate::ops::pointwise::op_methods! {$(
             $(#[$m])*
-            $name $inplace () |x, run| { run(&$op, &[x]) }
+            $name $inplace $into () |x, run| { run(&$op, &[x]) }
         )*}
     };
 }
 
-/// Methods of binary ops that take a tensor or a number, with their in-place forms.
+/// Methods of binary ops that take a tensor or a number, with their in-place and `out` forms.
 macro_rules! binary_methods {
-    ($($(#[$m:meta])* $name:ident $inplace:ident $op:ident;)*) => {
+    ($($(#[$m:meta])* $name:ident $inplace:ident $into:ident $op:ident;)*) => {
         $crate::ops::pointwise::op_methods! {$(
             $(#[$m])*
-            $name $inplace (other: impl Into<$crate::ops::Operand>) |x, run| { run(&$op, &[x, other.into().as_in()]) }
+            $name $inplace $into (other: impl Into<$crate::ops::Operand>) |x, run| { run(&$op, &[x, other.into().as_in()]) }
         )*}
     };
 }
 
-/// Methods of binary ops that PyTorch gives tensors only, with their in-place forms.
+/// Methods of binary ops that PyTorch gives tensors only, with their in-place and `out` forms.
 macro_rules! tensor_methods {
-    ($($(#[$m:meta])* $name:ident $inplace:ident $op:ident;)*) => {
+    ($($(#[$m:meta])* $name:ident $inplace:ident $into:ident $op:ident;)*) => {
         $crate::ops::pointwise::op_methods! {$(
             $(#[$m])*
-            $name $inplace (other: &Tensor) |x, run| { run(&$op, &[x, $crate::tensor::In::T(other)]) }
+            $name $inplace $into (other: &Tensor) |x, run| { run(&$op, &[x, $crate::tensor::In::T(other)]) }
         )*}
     };
 }

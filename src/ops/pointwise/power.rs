@@ -152,7 +152,7 @@ op_methods! {
     /// assert_eq!(tensor!([1., 2., 3.]).pow(2).to_vec::<f32>()?, [1., 4., 9.]);
     /// # Ok::<(), Error>(())
     /// ```
-    pow pow_ (exponent: impl Into<Operand>) |x, run| {
+    pow pow_ pow_out (exponent: impl Into<Operand>) |x, run| {
         let exponent = exponent.into();
         check_integers(&x, &exponent.as_in())?;
         match exponent {
@@ -165,7 +165,7 @@ op_methods! {
         }
     }
     /// `self * self` (`torch.square`); bools give integers.
-    square square_ () |x, run| {
+    square square_ square_out () |x, run| {
         if result_type(&[x]) == DType::Bool {
             run(&POW_SCALAR, &[x, In::S(Scalar::Int(2))])
         } else {
@@ -176,11 +176,11 @@ op_methods! {
 
 unary_methods! {
     /// The square root (`torch.sqrt`); its gradient at 0 is infinite.
-    sqrt sqrt_ SQRT;
+    sqrt sqrt_ sqrt_out SQRT;
     /// `1 / sqrt(self)` (`torch.rsqrt`).
-    rsqrt rsqrt_ RSQRT;
+    rsqrt rsqrt_ rsqrt_out RSQRT;
     /// `1 / self` (`torch.reciprocal`).
-    reciprocal reciprocal_ RECIPROCAL;
+    reciprocal reciprocal_ reciprocal_out RECIPROCAL;
 }
 
 /// The operand as float64.

@@ -43,11 +43,11 @@ fn of_float(op: &'static Elementwise, x: In) -> &'static Elementwise {
 
 op_methods! {
     /// The largest integer not above each element (`torch.floor`).
-    floor floor_ () |x, run| { run(of_float(&FLOOR, x), &[x]) }
+    floor floor_ floor_out () |x, run| { run(of_float(&FLOOR, x), &[x]) }
     /// The smallest integer not below each element (`torch.ceil`).
-    ceil ceil_ () |x, run| { run(of_float(&CEIL, x), &[x]) }
+    ceil ceil_ ceil_out () |x, run| { run(of_float(&CEIL, x), &[x]) }
     /// Toward zero (`torch.trunc`).
-    trunc trunc_ () |x, run| { run(of_float(&TRUNC, x), &[x]) }
+    trunc trunc_ trunc_out () |x, run| { run(of_float(&TRUNC, x), &[x]) }
     /// To the nearest integer, halves to even (`torch.round`).
     ///
     /// ```
@@ -55,16 +55,16 @@ op_methods! {
     /// assert_eq!(tensor!([0.5, 1.5, 2.5]).round().to_vec::<f32>()?, [0., 2., 2.]);
     /// # Ok::<(), Error>(())
     /// ```
-    round round_ () |x, run| { run(of_float(&ROUND, x), &[x]) }
+    round round_ round_out () |x, run| { run(of_float(&ROUND, x), &[x]) }
     /// The magnitude of each element with the sign bit of the other (`torch.copysign`).
-    copysign copysign_ (other: impl Into<crate::ops::Operand>) |x, run| { run(&COPYSIGN, &[x, other.into().as_in()]) }
+    copysign copysign_ copysign_out (other: impl Into<crate::ops::Operand>) |x, run| { run(&COPYSIGN, &[x, other.into().as_in()]) }
     /// The next representable number toward the other (`torch.nextafter`).
-    nextafter nextafter_ (other: &Tensor) |x, run| { run(&NEXTAFTER, &[x, In::T(other)]) }
+    nextafter nextafter_ nextafter_out (other: &Tensor) |x, run| { run(&NEXTAFTER, &[x, In::T(other)]) }
 }
 
 unary_methods! {
     /// What is left of the point cut off, with the sign (`torch.frac`).
-    frac frac_ FRAC;
+    frac frac_ frac_out FRAC;
 }
 
 /// `round(x * 10^d) / 10^d`, or for negative d with the powers the other way round, as PyTorch does it.

@@ -34,17 +34,17 @@ ops! {
 
 unary_methods! {
     /// The logarithmic derivative of the gamma function (`torch.digamma`).
-    digamma digamma_ DIGAMMA;
+    digamma digamma_ digamma_out DIGAMMA;
     /// The derivative of [`Tensor::digamma`](crate::Tensor::digamma) (`torch.polygamma(1, x)`).
-    trigamma trigamma_ TRIGAMMA;
+    trigamma trigamma_ trigamma_out TRIGAMMA;
     /// The derivative of [`Tensor::trigamma`](crate::Tensor::trigamma) (`torch.polygamma(2, x)`).
-    tetragamma tetragamma_ TETRAGAMMA;
+    tetragamma tetragamma_ tetragamma_out TETRAGAMMA;
     /// The modified Bessel function of order 0 (`torch.i0`).
-    i0 i0_ I0;
+    i0 i0_ i0_out I0;
     /// `exp(-|x|)` times the modified Bessel function of order 0 (`torch.special.i0e`).
-    i0e i0e_ I0E;
+    i0e i0e_ i0e_out I0E;
     /// The modified Bessel function of order 1 (`torch.special.i1`).
-    i1 i1_ I1;
+    i1 i1_ i1_out I1;
     /// `exp(-|x|)` times the modified Bessel function of order 1 (`torch.special.i1e`).
-    i1e i1e_ I1E;
+    i1e i1e_ i1e_out I1E;
 }
