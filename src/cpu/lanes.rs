@@ -1,5 +1,8 @@
 //! A few elements side by side: the one vector type that convolution kernels are written over. AVX2 registers where the
 //! CPU has them, small arrays (which compilers vectorise as they can) elsewhere and for integers.
+//!
+//! Loops over lanes are written with indices: `array::from_fn` and short `zip`s hold calls into the standard library that are
+//! not marked for inlining, so without link-time optimisation they would stay calls in the innermost loops.
 
 use crate::dtype::{DType, Element};
 
@@ -34,14 +37,17 @@ pub trait Lanes: Copy {
     #[inline(always)]
     fn transpose(rows: &mut [Self; 16]) {
         let mut cells = [[Self::E::default(); 16]; 16];
-        for (cells, row) in cells.iter_mut().zip(&rows[..Self::N]) {
+        for i in 0..Self::N {
             // SAFETY: no lanes type is longer than 16.
-            unsafe { row.store(cells.as_mut_ptr()) };
+            unsafe { rows[i].store(cells[i].as_mut_ptr()) };
         }
-        for (i, row) in rows[..Self::N].iter_mut().enumerate() {
-            let column: [Self::E; 16] = std::array::from_fn(|j| cells[j][i]);
+        for i in 0..Self::N {
+            let mut column = [Self::E::default(); 16];
+            for j in 0..16 {
+                column[j] = cells[j][i];
+            }
             // SAFETY: as above.
-            *row = unsafe { Self::load(column.as_ptr()) };
+            rows[i] = unsafe { Self::load(column.as_ptr()) };
         }
     }
 }
@@ -81,22 +87,29 @@ macro_rules! array_lanes {
             }
             #[inline(always)]
             fn mul_add(self, b: Self, c: Self) -> Self {
-                Arr(std::array::from_fn(|i| {
-                    let ($a, $b, $c) = (self.0[i], b.0[i], c.0[i]);
-                    $fma
-                }))
+                let mut out = self.0;
+                for i in 0..$n {
+                    let ($a, $b, $c) = (out[i], b.0[i], c.0[i]);
+                    out[i] = $fma;
+                }
+                Arr(out)
             }
             #[inline(always)]
             fn plus(self, b: Self) -> Self {
-                Arr(std::array::from_fn(|i| {
-                    let ($a, $b) = (self.0[i], b.0[i]);
-                    $plus
-                }))
+                let mut out = self.0;
+                for i in 0..$n {
+                    let ($a, $b) = (out[i], b.0[i]);
+                    out[i] = $plus;
+                }
+                Arr(out)
             }
             #[inline(always)]
             fn relu(self) -> Self {
-                let zero = <$t>::default();
-                Arr(std::array::from_fn(|i| if self.0[i] <= zero { zero } else { self.0[i] }))
+                let (mut out, zero) = (self.0, <$t>::default());
+                for i in 0..$n {
+                    out[i] = if out[i] <= zero { zero } else { out[i] };
+                }
+                Arr(out)
             }
         }
     )*};

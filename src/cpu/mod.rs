@@ -9,6 +9,7 @@ pub mod loss;
 pub mod matmul;
 pub mod memory;
 pub mod number;
+pub mod optim;
 pub mod pointwise;
 pub mod pool;
 pub mod reduce;

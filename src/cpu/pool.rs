@@ -168,20 +168,22 @@ twins!(
                     std::slice::from_raw_parts_mut(index.get().add(x).cast::<MaybeUninit<i64>>(), count),
                 )
             };
-            let cells = top.chunks_exact(2).zip(bottom.chunks_exact(2));
-            for ((code, out), (a, b)) in codes.iter_mut().zip(out.iter_mut()).zip(cells) {
-                let (mut best, mut k) = (a[0], 0u32);
-                for (i, v) in [(1, a[1]), (2, b[0]), (3, b[1])] {
+            for i in 0..count {
+                let (mut best, mut k) = (top[2 * i], 0u32);
+                let mut pick = |at: u32, v: T| {
                     let take = (v > best) | v.is_nan();
                     best = if take { v } else { best };
-                    k = if take { i } else { k };
-                }
-                out.write(best);
-                *code = k;
+                    k = if take { at } else { k };
+                };
+                pick(1, top[2 * i + 1]);
+                pick(2, bottom[2 * i]);
+                pick(3, bottom[2 * i + 1]);
+                out[i].write(best);
+                codes[i] = k;
             }
-            for (i, (code, index)) in codes.iter().zip(index).enumerate() {
-                let down = i64::from(code >> 1) * width;
-                index.write(base + 2 * (x + i) as i64 + i64::from(code & 1) + down);
+            for i in 0..count {
+                let down = i64::from(codes[i] >> 1) * width;
+                index[i].write(base + 2 * (x + i) as i64 + i64::from(codes[i] & 1) + down);
             }
             x += count;
         }

@@ -115,7 +115,12 @@ where
             let m = if apart { n } else { (n - done).min(CHUNK) };
             let dst = if apart { out } else { tmp.as_mut_ptr().cast() };
             for j in 0..m {
-                dst.add(j).write(R::eval(std::array::from_fn(|k| ins[k].add(done + j).read().load())).put());
+                // no `array::from_fn`: its closure has no vector features, and would stay a call in this loop
+                let mut x = [ins[0].add(done + j).read().load(); N];
+                for k in 1..N {
+                    x[k] = ins[k].add(done + j).read().load();
+                }
+                dst.add(j).write(R::eval(x).put());
             }
             if !apart {
                 std::ptr::copy_nonoverlapping(dst, out.add(done), m);

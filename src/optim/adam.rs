@@ -8,7 +8,7 @@ use crate::gpu::kernels::optim as gpu;
 use crate::nn::StateDict;
 use crate::ops::zeros_like;
 use crate::tensor::{Tensor, unwrap};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 /// Settings of [`Adam`].
 #[non_exhaustive]
@@ -193,6 +193,7 @@ impl Optimizer for Adam {
     fn step(&mut self) {
         self.groups.step(|o, items| {
             let mut fused: BTreeMap<u64, Vec<(Tensor, [Tensor; 3])>> = BTreeMap::new();
+            let mut seen = HashSet::new();
             for (p, g, state) in items {
                 let m = state.get_or_insert_with(|| Moments {
                     step: 0,
@@ -201,7 +202,7 @@ impl Optimizer for Adam {
                     max_exp_avg_sq: o.amsgrad.then(|| zeros_like(p, ())),
                 });
                 m.step += 1;
-                if m.max_exp_avg_sq.is_none() && takes(p, &[&g, &m.exp_avg, &m.exp_avg_sq]) {
+                if m.max_exp_avg_sq.is_none() && takes(p, &g, &[&m.exp_avg, &m.exp_avg_sq], &mut seen) {
                     let own = [p.clone(), m.exp_avg.clone(), m.exp_avg_sq.clone()];
                     fused.entry(m.step).or_default().push((g, own));
                 } else {

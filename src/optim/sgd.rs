@@ -8,6 +8,7 @@ use crate::gpu::kernels::optim::Sgd;
 use crate::nn::StateDict;
 use crate::ops::zeros_like;
 use crate::tensor::{Tensor, unwrap};
+use std::collections::HashSet;
 
 /// Settings of [`SGD`].
 #[non_exhaustive]
@@ -187,9 +188,10 @@ impl Optimizer for SGD {
         self.groups.step(|o, items| {
             // together: those without momentum yet, and those with
             let mut fused: [Vec<SgdItem>; 2] = Default::default();
+            let mut seen = HashSet::new();
             for (p, g, buffer) in items {
                 let started = buffer.is_some();
-                if !takes(p, &[Some(&g), buffer.as_ref()].into_iter().flatten().collect::<Vec<_>>()) {
+                if !takes(p, &g, &buffer.iter().collect::<Vec<_>>(), &mut seen) {
                     single(p, g, o, buffer);
                     continue;
                 }

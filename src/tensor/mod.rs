@@ -230,6 +230,11 @@ impl Tensor {
         self.with_body(|a| other.with_body(|b| Arc::ptr_eq(a.storage.shared(), b.storage.shared())))
     }
 
+    /// A number that no other memory has; views share it.
+    pub(crate) fn storage_id(&self) -> u64 {
+        self.with_body(|b| b.storage.shared().id)
+    }
+
     /// How often the memory was written in place (`tensor._version`); views and `detach()` share the count.
     pub fn version(&self) -> u64 {
         self.with_body(|b| match &b.version {

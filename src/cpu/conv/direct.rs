@@ -421,9 +421,9 @@ unsafe fn tile<L: Lanes, const O: usize, const V: usize>(p: &Pass<L::E>, y: usiz
     let mut acc = [[L::splat(L::E::default()); V]; O];
     // SAFETY: see above.
     unsafe {
-        for (o, acc) in acc.iter_mut().enumerate() {
-            for (v, acc) in acc.iter_mut().enumerate() {
-                *acc = if p.first {
+        for o in 0..O {
+            for v in 0..V {
+                acc[o][v] = if p.first {
                     L::splat(p.bias[o])
                 } else if plain {
                     L::load(out.add(o * p.out_channel + v * c.out_gap))
@@ -439,18 +439,21 @@ unsafe fn tile<L: Lanes, const O: usize, const V: usize>(p: &Pass<L::E>, y: usiz
         let base = p.src.add(y * p.row + c.start);
         let mut w = p.w;
         for &offset in p.offsets {
-            let x: [L; V] = std::array::from_fn(|v| L::load(base.add(offset + v * c.gap)));
-            for (o, acc) in acc.iter_mut().enumerate() {
+            let mut x = [L::splat(L::E::default()); V];
+            for v in 0..V {
+                x[v] = L::load(base.add(offset + v * c.gap));
+            }
+            for o in 0..O {
                 let b = L::splat(*w.add(o));
-                for (acc, x) in acc.iter_mut().zip(x) {
-                    *acc = b.mul_add(x, *acc);
+                for v in 0..V {
+                    acc[o][v] = b.mul_add(x[v], acc[o][v]);
                 }
             }
             w = w.add(O);
         }
-        for (o, acc) in acc.iter().enumerate() {
-            for (v, acc) in acc.iter().enumerate() {
-                let acc = if p.relu && p.last { acc.relu() } else { *acc };
+        for o in 0..O {
+            for v in 0..V {
+                let acc = if p.relu && p.last { acc[o][v].relu() } else { acc[o][v] };
                 let to = out.wrapping_add(o * p.out_channel + v * c.out_gap);
                 if plain && (c.skip[v] == 0 || (p.first && p.last)) {
                     acc.store(to);

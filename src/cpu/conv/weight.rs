@@ -345,14 +345,14 @@ struct Tile<'a, E> {
 /// Every tap of `rows` by `cols` positions is readable, and `sum` holds `T` by `V` vectors (written already unless `first`).
 #[inline(always)]
 unsafe fn run_tile<L: Lanes, const T: usize, const V: usize>(p: &Tile<L::E>) {
-    let offsets: [usize; T] = std::array::from_fn(|t| p.offsets[t]);
+    let offsets: &[usize; T] = p.offsets.first_chunk().expect("a tile has an offset for each of its taps");
     let mut acc = [[L::splat(L::E::default()); V]; T];
     // SAFETY: see above.
     unsafe {
         if !p.first {
-            for (t, acc) in acc.iter_mut().enumerate() {
-                for (v, acc) in acc.iter_mut().enumerate() {
-                    *acc = L::load(p.sum.add((t * V + v) * L::N));
+            for t in 0..T {
+                for v in 0..V {
+                    acc[t][v] = L::load(p.sum.add((t * V + v) * L::N));
                 }
             }
         }
@@ -360,20 +360,23 @@ unsafe fn run_tile<L: Lanes, const T: usize, const V: usize>(p: &Tile<L::E>) {
         for y in 0..p.rows {
             let mut src = p.src.add(y * p.row);
             for _ in 0..p.cols {
-                let g: [L; V] = std::array::from_fn(|v| L::load(grad.add(v * L::N)));
-                for (acc, &offset) in acc.iter_mut().zip(&offsets) {
-                    let x = L::splat(*src.add(offset));
-                    for (acc, g) in acc.iter_mut().zip(g) {
-                        *acc = x.mul_add(g, *acc);
+                let mut g = [L::splat(L::E::default()); V];
+                for v in 0..V {
+                    g[v] = L::load(grad.add(v * L::N));
+                }
+                for t in 0..T {
+                    let x = L::splat(*src.add(offsets[t]));
+                    for v in 0..V {
+                        acc[t][v] = x.mul_add(g[v], acc[t][v]);
                     }
                 }
                 grad = grad.add(V * L::N);
                 src = src.wrapping_add(p.step);
             }
         }
-        for (t, acc) in acc.iter().enumerate() {
-            for (v, acc) in acc.iter().enumerate() {
-                acc.store(p.sum.add((t * V + v) * L::N));
+        for t in 0..T {
+            for v in 0..V {
+                acc[t][v].store(p.sum.add((t * V + v) * L::N));
             }
         }
     }

@@ -44,8 +44,9 @@ unsafe fn gather_panel_sized<T: Copy + Default>(plan: &Plan, s: &Strided, start:
                         column.copy_from_slice(std::slice::from_raw_parts(from.add((c + k) * stride), TILE));
                     }
                     for r in 0..TILE {
-                        let line: [T; TILE] = std::array::from_fn(|k| tile[k][r]);
-                        to.add(r * columns + c).copy_from_nonoverlapping(line.as_ptr(), TILE);
+                        for k in 0..TILE {
+                            to.add(r * columns + c + k).write(tile[k][r]);
+                        }
                     }
                     c += TILE;
                 }
