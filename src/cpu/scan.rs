@@ -48,15 +48,23 @@ fn lines<T: Number, O: Number, A: Copy + Send + Sync>(
     chunks(shape.iter().product(), grain(2 * n), |r| {
         let mut walk = Walk::new(&shape, [&sx, &so], r.start);
         for _ in r {
-            let mut acc = if spec.product { one } else { zero };
-            for k in 0..n {
-                let k = if spec.reverse { n - 1 - k } else { k };
-                // SAFETY: positions of both views; each line of `out` belongs to one thread.
-                unsafe {
-                    let v = widen(*from.get().add(walk.at[0] + k * step_x));
-                    acc = if spec.product { mul(acc, v) } else { add(acc, v) };
-                    to.get().add(walk.at[1] + k * step_o).write(narrow(acc));
-                }
+            let place = |k: usize| if spec.reverse { n - 1 - k } else { k };
+            // SAFETY: positions of both views.
+            let load = |k: usize| widen(unsafe { *from.get().add(walk.at[0] + place(k) * step_x) });
+            // SAFETY: as above; each line of `out` belongs to one thread.
+            let store = |k: usize, v: A| unsafe { to.get().add(walk.at[1] + place(k) * step_o).write(narrow(v)) };
+            if spec.product {
+                (0..n).fold(one, |acc, k| {
+                    let acc = mul(acc, load(k));
+                    store(k, acc);
+                    acc
+                });
+            } else {
+                (0..n).fold(zero, |acc, k| {
+                    let acc = add(acc, load(k));
+                    store(k, acc);
+                    acc
+                });
             }
             walk.step();
         }

@@ -121,18 +121,21 @@ impl<'a, const N: usize> Walk<'a, N> {
     /// Goes one element on.
     #[inline]
     pub fn step(&mut self) {
-        for d in (0..self.shape.len()).rev() {
-            self.index[d] += 1;
-            for (a, s) in self.at.iter_mut().zip(self.strides) {
-                *a += s[d];
+        let index = &mut self.index[..];
+        let mut d = self.shape.len();
+        while d > 0 {
+            d -= 1;
+            index[d] += 1;
+            for k in 0..N {
+                self.at[k] += self.strides[k][d];
             }
-            if self.index[d] < self.shape[d] {
+            if index[d] < self.shape[d] {
                 return;
             }
-            for (a, s) in self.at.iter_mut().zip(self.strides) {
-                *a -= s[d] * self.shape[d];
+            for k in 0..N {
+                self.at[k] -= self.strides[k][d] * self.shape[d];
             }
-            self.index[d] = 0;
+            index[d] = 0;
         }
     }
 }

@@ -37,6 +37,7 @@ impl<'a, T: Copy> View<'a, T> {
     /// # Safety
     /// Every element that shape and strides reach from `ptr` is valid for reads for `'a`, and nobody writes it meanwhile
     /// except the kernel that holds the view.
+    #[inline]
     pub unsafe fn new(ptr: *const T, shape: &'a [usize], strides: &'a [usize]) -> View<'a, T> {
         View { ptr, shape, strides, life: PhantomData }
     }
@@ -49,16 +50,19 @@ impl<'a, T: Copy> View<'a, T> {
     }
 
     /// The first element.
+    #[inline]
     pub fn ptr(&self) -> *const T {
         self.ptr
     }
 
     /// Number of elements.
+    #[inline]
     pub fn numel(&self) -> usize {
         self.shape.iter().product()
     }
 
     /// Row-major without gaps.
+    #[inline]
     pub fn is_contiguous(&self) -> bool {
         is_contiguous(self.shape, self.strides)
     }
@@ -67,6 +71,7 @@ impl<'a, T: Copy> View<'a, T> {
     ///
     /// # Safety
     /// `offset` is one that shape and strides reach.
+    #[inline]
     pub unsafe fn at(&self, offset: usize) -> T {
         // SAFETY: the caller's promise.
         unsafe { *self.ptr.add(offset) }
@@ -78,6 +83,7 @@ impl<'a, T: Copy> ViewMut<'a, T> {
     ///
     /// # Safety
     /// Every element that shape and strides reach from `ptr` is valid for writes for `'a`.
+    #[inline]
     pub unsafe fn new(ptr: *mut T, shape: &'a [usize], strides: &'a [usize]) -> ViewMut<'a, T> {
         ViewMut { ptr, shape, strides, life: PhantomData }
     }
@@ -90,16 +96,19 @@ impl<'a, T: Copy> ViewMut<'a, T> {
     }
 
     /// The first element.
+    #[inline]
     pub fn ptr(&self) -> *mut T {
         self.ptr
     }
 
     /// Number of elements.
+    #[inline]
     pub fn numel(&self) -> usize {
         self.shape.iter().product()
     }
 
     /// Row-major without gaps.
+    #[inline]
     pub fn is_contiguous(&self) -> bool {
         is_contiguous(self.shape, self.strides)
     }
@@ -108,6 +117,7 @@ impl<'a, T: Copy> ViewMut<'a, T> {
     ///
     /// # Safety
     /// `offset` is one that shape and strides reach, and no other thread touches that element.
+    #[inline]
     pub unsafe fn put(&self, offset: usize, value: T) {
         // SAFETY: the caller's promise.
         unsafe { self.ptr.add(offset).write(value) }
@@ -115,6 +125,7 @@ impl<'a, T: Copy> ViewMut<'a, T> {
 }
 
 /// Row-major without gaps; dims of size 1 do not count.
+#[inline]
 pub fn is_contiguous(shape: &[usize], strides: &[usize]) -> bool {
     let mut expected = 1;
     for (&n, &s) in shape.iter().zip(strides).rev() {
