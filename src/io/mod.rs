@@ -22,7 +22,12 @@ pub fn write_atomically(path: &Path, write: impl FnOnce(&Path) -> Result<()>) ->
     temporary.push(name);
     temporary.push(unique);
     let temporary = path.with_file_name(temporary);
-    let done = write(&temporary).and_then(|()| std::fs::rename(&temporary, path).map_err(|e| Error::io(path, e)));
+    let done = usual_permissions(path, &temporary).and_then(|permissions| {
+        write(&temporary)?;
+        // Writers that make temporary files of their own make them private.
+        let moved = std::fs::set_permissions(&temporary, permissions).and_then(|()| std::fs::rename(&temporary, path));
+        moved.map_err(|e| Error::io(path, e))
+    });
     if done.is_err() {
         // There may be nothing to remove; the first error is the one to tell.
         let _ = std::fs::remove_file(&temporary);
@@ -32,6 +37,13 @@ pub fn write_atomically(path: &Path, write: impl FnOnce(&Path) -> Result<()>) ->
         Error::Io { source, .. } => Error::Io { path: path.to_path_buf(), source },
         e => e,
     })
+}
+
+/// The permissions that `path` has, or that a file made in its place gets.
+fn usual_permissions(path: &Path, temporary: &Path) -> Result<std::fs::Permissions> {
+    let made = || std::fs::File::create(temporary).and_then(|f| f.metadata());
+    let metadata = std::fs::metadata(path).or_else(|_| made()).map_err(|e| Error::io(path, e))?;
+    Ok(metadata.permissions())
 }
 
 #[cfg(test)]

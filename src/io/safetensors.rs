@@ -222,6 +222,17 @@ mod tests {
     }
 
     #[test]
+    fn files_get_the_permissions_that_others_get() {
+        let folder = Folder::new();
+        let (plain, ours) = (folder.0.join("plain"), folder.0.join("x.safetensors"));
+        std::fs::write(&plain, "").unwrap();
+        let e = Entry { name: "a", dtype: DType::F32, shape: &[2], bytes: &[0; 8] };
+        write(&ours, &[e], &BTreeMap::new()).unwrap();
+        let permissions = |p| std::fs::metadata(p).unwrap().permissions();
+        assert_eq!(permissions(&ours), permissions(&plain));
+    }
+
+    #[test]
     fn lying_and_damaged_files_are_refused() {
         for n in [0, 7, 8, 100, INIT.len() - 1] {
             assert!(message(INIT[..n].to_vec()).starts_with("not a safetensors file"), "{n}");

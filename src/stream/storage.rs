@@ -43,6 +43,8 @@ pub struct StorageImpl {
     constant: Option<Scalar>,
     /// Host views: how many read, or -1 for the one that writes.
     borrow: AtomicI32,
+    /// The memory it was made with; looking here first is cheaper than a lock that has to be set.
+    given: Option<Buf>,
     buf: OnceLock<Buf>,
     /// Held while a CPU kernel reads (shared) or writes (exclusive) the memory.
     pub(super) lock: RwLock<()>,
@@ -52,7 +54,7 @@ pub struct StorageImpl {
 pub struct Storage(Arc<StorageImpl>);
 
 impl Storage {
-    fn make(device: Device, dtype: DType, nbytes: usize, constant: Option<Scalar>) -> Storage {
+    fn make(device: Device, dtype: DType, nbytes: usize, constant: Option<Scalar>, given: Option<Buf>) -> Storage {
         LIVE.fetch_add(1, Ordering::Relaxed);
         Storage(Arc::new(StorageImpl {
             id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
@@ -66,6 +68,7 @@ impl Storage {
             version: AtomicU64::new(0),
             constant,
             borrow: AtomicI32::new(0),
+            given,
             buf: OnceLock::new(),
             lock: RwLock::new(()),
         }))
@@ -73,26 +76,22 @@ impl Storage {
 
     /// Memory that a command will write. Read before any write it is all zeros.
     pub fn new(device: Device, dtype: DType, numel: usize) -> Storage {
-        Storage::make(device, dtype, numel * dtype.size(), None)
+        Storage::make(device, dtype, numel * dtype.size(), None, None)
     }
 
     /// `numel` times one value, without a buffer until somebody writes to it or needs an address.
     pub fn constant(device: Device, dtype: DType, numel: usize, value: Scalar) -> Storage {
-        Storage::make(device, dtype, numel * dtype.size(), Some(value))
+        Storage::make(device, dtype, numel * dtype.size(), Some(value), None)
     }
 
     /// Host memory that is there already.
     pub fn from_host(dtype: DType, buf: HostBuf) -> Storage {
-        let s = Storage::make(Device::Cpu, dtype, buf.len(), None);
-        let _ = s.0.buf.set(Buf::Host(buf));
-        s
+        Storage::make(Device::Cpu, dtype, buf.len(), None, Some(Buf::Host(buf)))
     }
 
     /// A GPU buffer that is written already; `nbytes` of it are the storage.
     pub fn from_gpu(device: Device, dtype: DType, nbytes: usize, buf: gpu::Buffer) -> Storage {
-        let s = Storage::make(device, dtype, nbytes, None);
-        let _ = s.0.buf.set(Buf::Gpu(buf));
-        s
+        Storage::make(device, dtype, nbytes, None, Some(Buf::Gpu(buf)))
     }
 
     /// The shared part.
@@ -204,7 +203,7 @@ impl StorageImpl {
 
     /// Its memory, if it has any yet.
     pub fn buf(&self) -> Option<&Buf> {
-        self.buf.get()
+        self.given.as_ref().or_else(|| self.buf.get())
     }
 
     /// True where a reader needs to wait for nothing: no recorded command touches it.
@@ -225,22 +224,24 @@ impl StorageImpl {
     /// The host memory, made now if there is none: uninitialised if `fresh` (the caller writes all of it), else holding the
     /// constant or zeros.
     pub fn host(&self, fresh: bool) -> &HostBuf {
-        let buf = self.buf.get_or_init(|| {
-            Buf::Host(match self.constant {
-                _ if fresh => HostBuf::alloc(self.nbytes),
-                None => HostBuf::zeroed(self.nbytes),
-                Some(value) => {
-                    let buf = HostBuf::alloc(self.nbytes);
-                    crate::dtype::dispatch!(self.dtype, T => {
-                        let value = T::from_scalar(value);
-                        let data = buf.ptr().cast::<T>();
-                        for i in 0..self.nbytes / size_of::<T>() {
-                            // SAFETY: inside the block just allocated, which nobody else sees yet.
-                            unsafe { data.add(i).write(value) };
-                        }
-                    });
-                    buf
-                }
+        let buf = self.given.as_ref().unwrap_or_else(|| {
+            self.buf.get_or_init(|| {
+                Buf::Host(match self.constant {
+                    _ if fresh => HostBuf::alloc(self.nbytes),
+                    None => HostBuf::zeroed(self.nbytes),
+                    Some(value) => {
+                        let buf = HostBuf::alloc(self.nbytes);
+                        crate::dtype::dispatch!(self.dtype, T => {
+                            let value = T::from_scalar(value);
+                            let data = buf.ptr().cast::<T>();
+                            for i in 0..self.nbytes / size_of::<T>() {
+                                // SAFETY: inside the block just allocated, which nobody else sees yet.
+                                unsafe { data.add(i).write(value) };
+                            }
+                        });
+                        buf
+                    }
+                })
             })
         });
         match buf {
@@ -251,7 +252,7 @@ impl StorageImpl {
 
     /// The GPU buffer, made now if there is none; contents as for [`StorageImpl::host`].
     pub fn gpu(&self, rec: &mut gpu::Recorder, fresh: bool) -> Result<&gpu::Buffer> {
-        if self.buf.get().is_none() {
+        if self.buf().is_none() {
             let bytes = self.nbytes.next_multiple_of(16).max(16) as u64;
             let buffer = rec.alloc(bytes)?;
             if !fresh {
@@ -263,7 +264,7 @@ impl StorageImpl {
             }
             let _ = self.buf.set(Buf::Gpu(buffer));
         }
-        match self.buf.get() {
+        match self.buf() {
             Some(Buf::Gpu(b)) => Ok(b),
             _ => unreachable!("a storage on {} has no GPU buffer", self.device),
         }
