@@ -110,7 +110,12 @@ impl Recorder {
 }
 
 impl Gpu {
-    fn finish_read(&self, p: Pending, mapped: Result<(), wgpu::BufferAsyncError>, out: &mut Vec<u8>) -> Result<Status> {
+    fn finish_read(
+        &self,
+        p: Pending,
+        mapped: Result<(), wgpu::BufferAsyncError>,
+        out: impl FnOnce(&[u8]),
+    ) -> Result<Status> {
         let mut status = Status::default();
         if let Err(e) = mapped {
             // the device's own words say more, where it left any
@@ -119,7 +124,7 @@ impl Gpu {
         }
         match p.buffer.get_mapped_range(0..p.total) {
             Ok(view) => {
-                out.extend_from_slice(&view[p.skip..p.skip + p.bytes]);
+                out(&view[p.skip..p.skip + p.bytes]);
                 if let Some(at) = p.status {
                     status = Status::from_bytes(&view[at..at + STATUS_BYTES as usize]);
                 }
@@ -135,7 +140,7 @@ impl Gpu {
         }
     }
 
-    fn wait_read(&self, mut p: Pending, out: &mut Vec<u8>) -> Result<Status> {
+    fn wait_read(&self, mut p: Pending, out: impl FnOnce(&[u8])) -> Result<Status> {
         if cfg!(target_arch = "wasm32") {
             bail!(Device, "nothing may block in a browser: use the _async form of this read");
         }
@@ -150,7 +155,7 @@ impl Gpu {
         self.finish_read(p, mapped, out)
     }
 
-    async fn wait_read_async(&self, mut p: Pending, out: &mut Vec<u8>) -> Result<Status> {
+    async fn wait_read_async(&self, mut p: Pending, out: impl FnOnce(&[u8])) -> Result<Status> {
         #[cfg(not(target_arch = "wasm32"))]
         let mapped = {
             // natively somebody has to poll the device: each wake-up does
@@ -175,31 +180,50 @@ impl Gpu {
         self.finish_read(p, mapped, out)
     }
 
-    /// Submits what is recorded, waits for it, and returns bytes of a buffer with the status words.
-    pub fn read(&self, src: &Buffer, offset: u64, bytes: u64) -> Result<(Vec<u8>, Status)> {
+    /// Submits what is recorded, waits for it, and gives `f` bytes of a buffer where they are mapped; None where that could not
+    /// be. With the status words.
+    pub fn read_with<R>(
+        &self,
+        src: &Buffer,
+        offset: u64,
+        bytes: u64,
+        f: impl FnOnce(&[u8]) -> R,
+    ) -> Result<(Option<R>, Status)> {
         let pending = self.lock().begin_read(Some((src, offset, bytes)))?;
-        let mut out = Vec::with_capacity(bytes as usize);
-        let status = self.wait_read(pending, &mut out)?;
+        let mut out = None;
+        let status = self.wait_read(pending, |bytes| out = Some(f(bytes)))?;
         Ok((out, status))
     }
 
-    /// `read` without blocking.
-    pub async fn read_async(&self, src: &Buffer, offset: u64, bytes: u64) -> Result<(Vec<u8>, Status)> {
+    /// [`Gpu::read_with`] without blocking.
+    pub async fn read_with_async<R>(
+        &self,
+        src: &Buffer,
+        offset: u64,
+        bytes: u64,
+        f: impl FnOnce(&[u8]) -> R,
+    ) -> Result<(Option<R>, Status)> {
         let pending = self.lock().begin_read(Some((src, offset, bytes)))?;
-        let mut out = Vec::with_capacity(bytes as usize);
-        let status = self.wait_read_async(pending, &mut out).await?;
+        let mut out = None;
+        let status = self.wait_read_async(pending, |bytes| out = Some(f(bytes))).await?;
         Ok((out, status))
+    }
+
+    /// A copy of bytes of a buffer, by [`Gpu::read_with`].
+    pub fn read(&self, src: &Buffer, offset: u64, bytes: u64) -> Result<(Vec<u8>, Status)> {
+        let (out, status) = self.read_with(src, offset, bytes, <[u8]>::to_vec)?;
+        Ok((out.unwrap_or_default(), status))
     }
 
     /// Submits what is recorded and waits until it is done.
     pub fn synchronize(&self) -> Result<Status> {
         let pending = self.lock().begin_read(None)?;
-        self.wait_read(pending, &mut Vec::new())
+        self.wait_read(pending, |_| ())
     }
 
     /// `synchronize` without blocking.
     pub async fn synchronize_async(&self) -> Result<Status> {
         let pending = self.lock().begin_read(None)?;
-        self.wait_read_async(pending, &mut Vec::new()).await
+        self.wait_read_async(pending, |_| ()).await
     }
 }

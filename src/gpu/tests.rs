@@ -217,7 +217,8 @@ fn async_reads_match() {
     let Some(g) = device() else { return };
     let g = &*g;
     let x = up(g, &[1u32, 2, 3]);
-    let (bytes, _) = pollster::block_on(g.read_async(&x, 4, 8)).unwrap();
+    let (bytes, _) = pollster::block_on(g.read_with_async(&x, 4, 8, <[u8]>::to_vec)).unwrap();
+    let bytes = bytes.unwrap();
     assert_eq!(bytemuck::pod_collect_to_vec::<u8, u32>(&bytes), [2, 3]);
     assert!(pollster::block_on(g.synchronize_async()).unwrap().is_ok());
 }

@@ -299,67 +299,65 @@ pub fn upload(device: Device, dtype: DType, bytes: &[u8]) -> Result<Storage> {
     Ok(Storage::from_gpu(device, dtype, bytes.len(), buffer))
 }
 
-/// The bytes of a contiguous argument: flushes, waits, and reports what went wrong so far.
-pub fn read_bytes(a: &Arg) -> Result<Vec<u8>> {
-    let (start, len) = span(a)?;
-    if let Some(bytes) = host_bytes(a, start, len)? {
-        take_error()?;
-        return Ok(bytes);
+/// Gives `f` the bytes of a contiguous argument where they lie: flushes, waits, and reports what went wrong so far.
+pub fn read<R>(a: &Arg, f: impl FnOnce(&[u8]) -> R) -> Result<R> {
+    let (start, len) = span(a);
+    let mut f = Some(f);
+    if let Some(read) = on_host(a, start, len, &mut f)? {
+        return take_error().map(|()| read);
     }
     let gpu = device_gpu(a.storage.device)?;
-    let (from, to) = (start / 4 * 4, (start + len).next_multiple_of(4));
     let buffer = a.storage.gpu(&mut gpu.lock(), false)?.clone();
-    let (bytes, status) = gpu.read(&buffer, from as u64, (to - from) as u64)?;
-    take_error()?;
-    status.into_result()?;
-    Ok(bytes[start - from..start - from + len].to_vec())
+    let (read, status) = gpu.read_with(&buffer, start as u64, len as u64, |bytes| f.take().map(|f| f(bytes)))?;
+    finish(read.flatten(), status)
 }
 
-/// [`read_bytes`] that yields instead of blocking while the GPU works.
-pub async fn read_bytes_async(a: &Arg) -> Result<Vec<u8>> {
-    let (start, len) = span(a)?;
-    if let Some(bytes) = host_bytes(a, start, len)? {
-        take_error()?;
-        return Ok(bytes);
+/// [`read`] that yields instead of blocking while the GPU works.
+pub async fn read_async<R>(a: &Arg, f: impl FnOnce(&[u8]) -> R) -> Result<R> {
+    let (start, len) = span(a);
+    let mut f = Some(f);
+    if let Some(read) = on_host(a, start, len, &mut f)? {
+        return take_error().map(|()| read);
     }
     let gpu = device_gpu(a.storage.device)?;
-    let (from, to) = (start / 4 * 4, (start + len).next_multiple_of(4));
     let buffer = a.storage.gpu(&mut gpu.lock(), false)?.clone();
-    let (bytes, status) = gpu.read_async(&buffer, from as u64, (to - from) as u64).await?;
-    take_error()?;
-    status.into_result()?;
-    Ok(bytes[start - from..start - from + len].to_vec())
+    let read = gpu.read_with_async(&buffer, start as u64, len as u64, |bytes| f.take().map(|f| f(bytes)));
+    let (read, status) = read.await?;
+    finish(read.flatten(), status)
 }
 
-fn span(a: &Arg) -> Result<(usize, usize)> {
+fn finish<R>(read: Option<R>, status: gpu::Status) -> Result<R> {
+    take_error()?;
+    status.into_result()?;
+    Ok(read.unwrap_or_else(|| unreachable!("a read that went well has called its function")))
+}
+
+fn span(a: &Arg) -> (usize, usize) {
     flush();
     settle(&a.storage);
-    Ok((a.layout.offset * a.dtype.size(), a.layout.numel() * a.dtype.size()))
+    (a.layout.offset * a.dtype.size(), a.layout.numel() * a.dtype.size())
 }
 
-fn host_bytes(a: &Arg, start: usize, len: usize) -> Result<Option<Vec<u8>>> {
+/// Calls `f` where the bytes are on the host or known without memory.
+fn on_host<R, F: FnOnce(&[u8]) -> R>(a: &Arg, start: usize, len: usize, f: &mut Option<F>) -> Result<Option<R>> {
+    let mut call = |bytes: &[u8]| Ok(f.take().map(|f| f(bytes)));
     if len == 0 {
-        return Ok(Some(Vec::new()));
+        return call(&[]);
     }
     if let Some(value) = a.storage.as_constant()
         && a.storage.dtype == a.dtype
     {
         let mut bytes = vec![0; len];
         super::fill_bytes(&mut bytes, a.dtype, value);
-        return Ok(Some(bytes));
+        return call(&bytes);
     }
     if a.storage.device != Device::Cpu {
         return Ok(None);
     }
     let _held = LockSet::lock([(&*a.storage, false)]);
     check_free([(&*a.storage, false)])?;
-    let mut bytes = Vec::with_capacity(len);
     // SAFETY: the contiguous layout lies inside the storage, which nobody writes while the lock is held.
-    unsafe {
-        std::ptr::copy_nonoverlapping(a.storage.host(false).ptr().add(start), bytes.as_mut_ptr(), len);
-        bytes.set_len(len);
-    }
-    Ok(Some(bytes))
+    call(unsafe { std::slice::from_raw_parts(a.storage.host(false).ptr().add(start), len) })
 }
 
 /// What a GPU has compiled, launched and allocated so far.

@@ -13,7 +13,7 @@ mod storage;
 mod widen;
 
 pub use command::{Arg, Cmd, CpuView, Epilogue, Fed, Kernel, KernelCmd, Launch, PointCmd, Src};
-pub use exec::{device_counters, read_bytes, read_bytes_async, synchronize, transfers, upload};
+pub use exec::{device_counters, read, read_async, synchronize, transfers, upload};
 pub use hold::{HostHold, hold};
 pub use locks::LockSet;
 pub use small::{Now, now};

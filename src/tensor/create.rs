@@ -255,11 +255,10 @@ impl Tensor {
             device.open()?;
             return Ok(Tensor::constant(value, &shape, dtype, device));
         }
-        let bytes = stream::read_bytes(&self.packed()?.arg())?;
-        let storage = match device {
-            Device::Cpu => Storage::from_host(dtype, HostBuf::from_bytes(&bytes)),
-            gpu => stream::upload(gpu, dtype, &bytes)?,
-        };
+        let storage = stream::read(&self.packed()?.arg(), |bytes| match device {
+            Device::Cpu => Ok(Storage::from_host(dtype, HostBuf::from_bytes(bytes))),
+            gpu => stream::upload(gpu, dtype, bytes),
+        })??;
         Ok(Tensor::from_storage(storage, &shape, dtype))
     }
 }

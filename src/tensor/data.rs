@@ -24,14 +24,13 @@ impl Tensor {
     /// ```
     pub fn to_vec<T: Element>(&self) -> Result<Vec<T>> {
         let source = self.host_order::<T>()?;
-        Ok(elements(&stream::read_bytes(&source.arg())?, source.numel()))
+        stream::read(&source.arg(), |bytes| elements(bytes, source.numel()))
     }
 
     /// [`Tensor::to_vec`] that yields instead of blocking while the GPU works: the form for browsers.
     pub async fn to_vec_async<T: Element>(&self) -> Result<Vec<T>> {
         let source = self.host_order::<T>()?;
-        let bytes = stream::read_bytes_async(&source.arg()).await?;
-        Ok(elements(&bytes, source.numel()))
+        stream::read_async(&source.arg(), |bytes| elements(bytes, source.numel())).await
     }
 
     fn host_order<T: Element>(&self) -> Result<Tensor> {
@@ -70,7 +69,7 @@ impl Tensor {
     /// # Errors
     /// What went wrong on the device since the last wait.
     pub fn to_bytes(&self) -> Result<Vec<u8>> {
-        stream::read_bytes(&self.packed()?.arg())
+        stream::read(&self.packed()?.arg(), <[u8]>::to_vec)
     }
 
     /// A CPU tensor over a copy of row-major little-endian bytes.
