@@ -9,6 +9,7 @@ mod gather;
 #[cfg(test)]
 mod tests;
 
+use crate::cpu::simd::{copy_past_cache, fence};
 use crate::dtype::DType;
 use crate::layout::collapse;
 use crate::num::{CastFn, cast_cpu, fill};
@@ -32,6 +33,10 @@ const PANELS: usize = 256 * 1024;
 const PANEL_ROWS: usize = 16;
 /// Without scratch a block is only the unit of work.
 const BARE_BLOCK: usize = 16 * 1024;
+
+/// Bytes from which on a result is written past the cache, which it would fill with what is read from memory anyway by the time
+/// that somebody wants it.
+const PAST_CACHE: usize = 12 << 20;
 
 /// Where a register's elements of the current block are.
 #[derive(Clone, Copy, Debug)]
@@ -84,6 +89,8 @@ struct Plan {
     steps: SmallVec<[Step; 8]>,
     scatters: SmallVec<[Strided; 2]>,
     copies: SmallVec<[(usize, *mut u8); 2]>,
+    /// Contiguous results too large for the cache.
+    streams: SmallVec<[(usize, *mut u8); 2]>,
     scratch: usize,
 }
 
@@ -269,6 +276,7 @@ impl Plan {
             steps: SmallVec::new(),
             scatters: SmallVec::new(),
             copies: SmallVec::new(),
+            streams: SmallVec::new(),
             scratch: 0,
         };
         for (r, (&(ptr, _), strides)) in loads.iter().zip(strides).enumerate() {
@@ -297,9 +305,15 @@ impl Plan {
                 is_contiguous(&plan.sizes, &store_strides[k])
                     && !(0..nl).any(|l| std::ptr::eq(loads[l].0, ptr) && computed[l] > i)
             });
+            // what is read in the same pass is in the cache already
+            let streamed = |k: &usize| {
+                !on_demand
+                    && plan.numel * plan.item[r] >= PAST_CACHE
+                    && !loads.iter().any(|l| std::ptr::eq(l.0, stores[*k].0))
+            };
             places[r] = match direct {
-                Some(k) => Place::Memory(stores[k].0),
-                None => Place::Scratch(slots.take(plan.item[r])),
+                Some(k) if !streamed(&k) => Place::Memory(stores[k].0),
+                _ => Place::Scratch(slots.take(plan.item[r])),
             };
             let call = match instr.action {
                 Action::Row(row) => Call::Block((row.cpu)(instr.dtype).unwrap_or_else(|| {
@@ -327,6 +341,10 @@ impl Plan {
             let ptr = stores[k].0;
             match places[r] {
                 Place::Memory(at) if at == ptr && is_contiguous(&plan.sizes, &store_strides[k]) => {}
+                Place::Scratch(_) if is_contiguous(&plan.sizes, &store_strides[k]) && s as usize >= nl + ns => {
+                    let large = plan.numel * plan.item[r] >= PAST_CACHE;
+                    if large { plan.streams.push((r, ptr)) } else { plan.copies.push((r, ptr)) }
+                }
                 _ if is_contiguous(&plan.sizes, &store_strides[k]) => plan.copies.push((r, ptr)),
                 _ => {
                     plan.scatters.push(Strided { ptr, strides: store_strides[k].clone(), reg: r, once: false });
@@ -405,6 +423,9 @@ impl Plan {
                 }
             }
         }
+        if !self.streams.is_empty() {
+            fence();
+        }
     }
 
     /// Where a register's element `at` is: a base and the bytes from one element to the next. A block of scratch is used again
@@ -452,6 +473,9 @@ impl Plan {
             }
             for s in &self.scatters {
                 transfer(self, s, at, n, place(s.reg, at), true);
+            }
+            for &(r, ptr) in &self.streams {
+                copy_past_cache(place(r, at).cast_const(), ptr.add(at * self.item[r]), n * self.item[r]);
             }
             for &(r, ptr) in &self.copies {
                 std::ptr::copy(place(r, at), ptr.add(at * self.item[r]), n * self.item[r]);

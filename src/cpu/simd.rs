@@ -19,6 +19,51 @@ pub fn wide() -> bool {
     false
 }
 
+/// Copies bytes to memory that nobody reads soon, past the cache where the CPU can: its lines are then not read before they are
+/// written, and what is in the cache stays. Ends with [`fence`] before other threads look.
+///
+/// # Safety
+/// As `copy_nonoverlapping`.
+pub unsafe fn copy_past_cache(from: *const u8, to: *mut u8, bytes: usize) {
+    #[cfg(target_arch = "x86_64")]
+    {
+        #[target_feature(enable = "avx")]
+        unsafe fn lines(from: *const u8, to: *mut u8, bytes: usize) {
+            use std::arch::x86_64::{_mm256_loadu_ps, _mm256_stream_ps};
+            for at in (0..bytes).step_by(64) {
+                // SAFETY: 64 bytes from `at` on lie in both; the target's lines are aligned.
+                unsafe {
+                    let (a, b) = (_mm256_loadu_ps(from.add(at).cast()), _mm256_loadu_ps(from.add(at + 32).cast()));
+                    _mm256_stream_ps(to.add(at).cast(), a);
+                    _mm256_stream_ps(to.add(at + 32).cast(), b);
+                }
+            }
+        }
+        if wide() {
+            let head = to.align_offset(64).min(bytes);
+            let body = (bytes - head) & !63;
+            // SAFETY: the caller's promise; the CPU has AVX.
+            unsafe {
+                std::ptr::copy_nonoverlapping(from, to, head);
+                lines(from.add(head), to.add(head), body);
+                std::ptr::copy_nonoverlapping(from.add(head + body), to.add(head + body), bytes - head - body);
+            }
+            return;
+        }
+    }
+    // SAFETY: the caller's promise.
+    unsafe { std::ptr::copy_nonoverlapping(from, to, bytes) };
+}
+
+/// Orders what [`copy_past_cache`] wrote before everything that this thread does from here on.
+pub fn fence() {
+    // SAFETY: every x86-64 CPU has it.
+    #[cfg(target_arch = "x86_64")]
+    unsafe {
+        std::arch::x86_64::_mm_sfence();
+    }
+}
+
 /// Declares a function whose body is compiled twice and picked by `wide()`:
 /// `twins!(fn name[T: Num][T](x: &[T]) -> T { … })`, generics declared first, then named. `fma` in `fn name[..][..](..; fma)`
 /// is a constant bool inside the body: whether a fused multiply-add is one instruction.
