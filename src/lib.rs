@@ -58,10 +58,10 @@ pub mod prelude {
 
     pub use crate::data::{DataLoader, Dataset, MNIST, TensorDataset};
     pub use crate::nn::{
-        AvgPool2d, Conv2d, CrossEntropyLoss, Dropout, Flatten, Forward, Identity, L1Loss, Linear, MSELoss, MaxPool2d,
-        Module, NLLLoss, ReLU, Sequential, StateDict, functional as F,
+        AvgPool2d, Conv2d, CrossEntropyLoss, Dropout, Embedding, Flatten, Forward, Identity, L1Loss, LayerNorm, Linear,
+        MSELoss, MaxPool2d, Module, NLLLoss, ReLU, Sequential, StateDict, functional as F,
     };
-    pub use crate::optim::{Adam, Optimizer, SGD};
+    pub use crate::optim::{Adam, AdamW, Optimizer, SGD};
     pub use crate::{nn, optim, sequential};
 
     pub use crate::DType::{BF16, Bool, F16, F32, F64, I8, I16, I32, I64, U8, U32};

@@ -9,8 +9,8 @@ use std::path::Path;
 use wgtorch::autograd::{GradOptions, grad};
 use wgtorch::prelude::*;
 use wgtorch::{
-    AddmmOptions, AvgPool2dOptions, Conv2dOptions, CrossEntropyOptions, MaxPool2dOptions, Padding, ReduceOptions,
-    Reduction, VarOptions,
+    AddmmOptions, AttentionOptions, AvgPool2dOptions, Conv2dOptions, CrossEntropyOptions, LayerNormOptions,
+    MaxPool2dOptions, Padding, ReduceOptions, Reduction, SortOptions, VarOptions,
 };
 
 /// Where an operand's numbers lie.
@@ -133,6 +133,16 @@ fn reductions() -> Vec<Case> {
         one("softmax", &[&[3, 4]], |x| x[0].softmax(1, ())),
         one("softmax of the first dim", &[&[3, 4]], |x| x[0].softmax(0, ())),
         one("log_softmax", &[&[3, 4]], |x| x[0].log_softmax(-1, ())),
+        one("layer_norm", &[&[3, 4]], |x| x[0].layer_norm([4], ())),
+        one("layer_norm with a weight and a bias", &[&[2, 3, 2], &[3, 2], &[3, 2]], |x| {
+            x[0].layer_norm([3, 2], LayerNormOptions::new().weight(&x[1]).bias(&x[2]))
+        }),
+        one("sort", &[&[3, 4]], |x| x[0].sort(SortOptions::new().descending(true)).0),
+        one("topk", &[&[3, 4]], |x| x[0].topk(2, 0).0),
+        one("embedding", &[&[3, 2]], |x| tensor!([[0, 2], [2, 2]], x[0].device()).embedding(&x[0], ())),
+        one("attention", &[&[2, 3, 2], &[2, 3, 2], &[2, 3, 2]], |x| {
+            x[0].scaled_dot_product_attention(&x[1], &x[2], AttentionOptions::new().is_causal(true))
+        }),
         one("softmin", &[&[3, 4]], |x| x[0].softmin(0, ())),
         one("glu", &[&[3, 4]], |x| x[0].glu(1)),
     ]

@@ -1,10 +1,10 @@
 //! The workloads that benchmarks time, defined once: `cargo bench` runs them, and `benches/peers` runs them in turn with
 //! other libraries, whose programs have the same names, shapes and values.
 
+mod nets;
+
 use std::cell::RefCell;
 use std::rc::Rc;
-use wgtorch::nn::{Conv2d, Forward, Linear, Module};
-use wgtorch::optim::{Adam, Optimizer, SGD};
 use wgtorch::prelude::*;
 
 /// One run; gives the outputs, which the caller keeps until it has waited for the device.
@@ -25,8 +25,10 @@ pub type Make = fn(Device) -> Workload;
 
 /// Every workload by name. Training comes first, while nothing is compiled: its first step is what a newcomer waits for.
 pub const ALL: &[(&str, Make)] = &[
-    ("lenet_train_b64", lenet),
-    ("mlp_train_adam_b128", mlp),
+    ("lenet_train_b64", nets::lenet),
+    ("mlp_train_adam_b128", nets::mlp),
+    ("gpt_train_b8", nets::gpt_train),
+    ("gpt_fwd_b8", nets::gpt_forward),
     ("matmul_256", |d| matmul(d, 256)),
     ("matmul_512", |d| matmul(d, 512)),
     ("matmul_1024", |d| matmul(d, 1024)),
@@ -38,11 +40,13 @@ pub const ALL: &[(&str, Make)] = &[
     ("sum_all_4m", sum_all),
     ("sum_last_4096x1024", sum_last),
     ("softmax_4096x1024", softmax),
+    ("layernorm_4096x1024", layer_norm),
     ("tiny_add_10k", |d| tiny_add(d, false)),
     ("tiny_add_tape_10k", |d| tiny_add(d, true)),
     ("tiny_mix_10k", tiny_mix),
     ("gather_65536x64", gather),
     ("cumsum_1m", cumsum),
+    ("sort_1m", sort),
     ("copy_64mib_roundtrip", copy_roundtrip),
 ];
 
@@ -63,78 +67,6 @@ fn pure(
 ) -> Workload {
     let mut again = f.clone();
     Workload { run: Box::new(move || vec![f()]), check: Box::new(move || check(&again())) }
-}
-
-#[derive(Module)]
-struct LeNet {
-    c1: Conv2d,
-    c2: Conv2d,
-    f1: Linear,
-    f2: Linear,
-    f3: Linear,
-}
-
-impl Forward for LeNet {
-    fn forward(&self, x: &Tensor) -> Tensor {
-        let x = F::max_pool2d(&self.c1.call(x).relu(), 2);
-        let x = F::max_pool2d(&self.c2.call(&x).relu(), 2).flatten(1);
-        self.f3.call(&self.f2.call(&self.f1.call(&x).relu()).relu())
-    }
-}
-
-#[derive(Module)]
-struct Mlp {
-    a: Linear,
-    b: Linear,
-    c: Linear,
-}
-
-impl Forward for Mlp {
-    fn forward(&self, x: &Tensor) -> Tensor {
-        self.c.call(&self.b.call(&self.a.call(x).relu()).relu())
-    }
-}
-
-/// Train steps on one batch. The check is that the loss has fallen since the first.
-fn train(net: impl Forward + 'static, mut optimizer: impl Optimizer + 'static, x: Tensor, t: Tensor) -> Workload {
-    let losses: Rc<RefCell<Option<(Tensor, Tensor)>>> = Rc::default();
-    let seen = losses.clone();
-    let run = move || {
-        optimizer.zero_grad();
-        let loss = F::cross_entropy(&net.call(&x), &t);
-        loss.backward();
-        optimizer.step();
-        let loss = loss.detach();
-        let first = losses.take().map_or_else(|| loss.clone(), |(first, _)| first);
-        losses.replace(Some((first, loss.clone())));
-        vec![loss]
-    };
-    let check = move || {
-        let Some((first, last)) = seen.take() else { panic!("a train step is checked after it has run") };
-        let (first, last) = (first.item::<f64>()?, last.item::<f64>()?);
-        // in the caller's form: two numbers that have to agree
-        Ok(if last < first { (0., 0.) } else { (last, 0.) })
-    };
-    Workload { run: Box::new(run), check: Box::new(check) }
-}
-
-fn lenet(d: Device) -> Workload {
-    let net = LeNet {
-        c1: Conv2d::new(1, 6, 3),
-        c2: Conv2d::new(6, 16, 3),
-        f1: Linear::new(576, 120),
-        f2: Linear::new(120, 84),
-        f3: Linear::new(84, 10),
-    }
-    .to(d);
-    let optimizer = SGD::new(net.parameters(), 0.01);
-    train(net, optimizer, randn([64, 1, 32, 32], ()).to(d), randint(0, 10, [64], ()).to(d))
-}
-
-fn mlp(d: Device) -> Workload {
-    let net = Mlp { a: Linear::new(784, 512), b: Linear::new(512, 512), c: Linear::new(512, 10) }.to(d);
-    let optimizer = Adam::new(net.parameters(), 1e-3);
-    train(net, optimizer, randn([128, 784], ()).to(d), randint(0, 10, [128], ()).to(d))
 }
 
 fn dot(a: &Tensor, b: &Tensor) -> Result<f64, Error> {
@@ -321,6 +253,39 @@ fn tiny_mix(d: Device) -> Workload {
             let (a, row, one) = (at(&a0, &[i, j])?, at(&row0, &[j])?, at(&one0, &[0])?);
             let z = (0..1000).fold(a, |z, i| ((((z + row) * step(i) - one).max(0.0).sqrt() + step(i)) * 0.5).max(a));
             Ok((at(out, &[i, j])?, z))
+        },
+    )
+}
+
+fn layer_norm(d: Device) -> Workload {
+    let (x, w, b) = (randn([4096, 1024], ()), randn([1024], ()), randn([1024], ()));
+    let (xd, options) = (x.to(d), wgtorch::LayerNormOptions::new().weight(w.to(d)).bias(b.to(d)));
+    pure(
+        move || F::layer_norm(&xd, [1024], options.clone()),
+        move |out| {
+            let (i, j) = (any_index(4096), any_index(1024));
+            let row = x.select(0, i).to_vec::<f64>()?;
+            let mean = row.iter().sum::<f64>() / 1024.0;
+            let var = row.iter().map(|v| (v - mean) * (v - mean)).sum::<f64>() / 1024.0;
+            let y = (row[j as usize] - mean) / (var + 1e-5).sqrt();
+            Ok((at(out, &[i, j])?, y * at(&w, &[j])? + at(&b, &[j])?))
+        },
+    )
+}
+
+fn sort(d: Device) -> Workload {
+    let x = randn([1 << 20], ());
+    let xd = x.to(d);
+    pure(
+        move || xd.sort(()).0,
+        move |out| {
+            // as many are smaller as its position says, or fewer where it has equals
+            let i = any_index(1 << 20);
+            let value = at(out, &[i])?;
+            let x = x.to_vec::<f64>()?;
+            let (less, most) = (x.iter().filter(|&&v| v < value).count(), x.iter().filter(|&&v| v <= value).count());
+            let i = i as usize;
+            Ok((i as f64, if (less..most).contains(&i) { i as f64 } else { less as f64 }))
         },
     )
 }

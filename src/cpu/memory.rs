@@ -18,7 +18,7 @@ const SMALL_CLASSES: usize = (SMALL_MAX / ALIGN).ilog2() as usize + 1;
 const SMALL_KEEP: usize = 1 << 18;
 /// What the shared list of large blocks keeps at most.
 const LARGE_KEEP_BYTES: usize = if cfg!(target_pointer_width = "64") { 1 << 29 } else { 64 << 20 };
-const LARGE_KEEP_BLOCKS: usize = 256;
+const LARGE_KEEP_BLOCKS: usize = 1024;
 /// From this size on blocks are aligned to huge pages, so that the kernel can back them by such: fewer faults and
 /// misses of the address cache.
 const HUGE: usize = 1 << 21;

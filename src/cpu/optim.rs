@@ -41,6 +41,8 @@ pub struct Adam {
     pub eps: f32,
     /// L2 penalty.
     pub weight_decay: f32,
+    /// What parameters are multiplied by first: weight decay apart from the gradient.
+    pub shrink: f32,
     /// Ascend.
     pub maximize: bool,
 }
@@ -161,16 +163,17 @@ twins!(
         // torch.lerp: exact at its near end
         let near = rule.beta1.1 < 0.5;
         for i in 0..n {
+            let p = param[i] * rule.shrink;
             let mut g = grad[i] * sign;
             if rule.weight_decay != 0.0 {
-                g += param[i] * rule.weight_decay;
+                g += p * rule.weight_decay;
             }
             let gap = g - mean[i];
             let m = if near { mean[i] + gap * rule.beta1.1 } else { g - gap * rule.beta1.0 };
             let v = square[i] * rule.beta2.0 + g * rule.beta2.1 * g;
             mean[i] = m;
             square[i] = v;
-            param[i] -= rule.step_size * m / (v.sqrt() / rule.root + rule.eps);
+            param[i] = p - rule.step_size * m / (v.sqrt() / rule.root + rule.eps);
         }
     }
 );

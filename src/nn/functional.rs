@@ -1,10 +1,10 @@
 //! The functional forms (`torch.nn.functional`), in the prelude as `F`. Each is the tensor method of its name.
 
-use crate::no_grad;
 use crate::ops::{
-    AdaptiveSize, AvgPool2dOptions, Conv2dOptions, CrossEntropyOptions, MaxPool2dOptions, MaybeTensor, Reduction,
+    AdaptiveSize, AttentionOptions, AvgPool2dOptions, Conv2dOptions, CrossEntropyOptions, EmbeddingOptions, IntoSizes,
+    LayerNormOptions, MaxPool2dOptions, MaybeTensor, Reduction,
 };
-use crate::tensor::{Tensor, TensorOptions};
+use crate::tensor::Tensor;
 
 /// `input @ weight^T + bias` ([`Tensor::linear`]); `()` is no bias.
 #[track_caller]
@@ -102,19 +102,28 @@ pub fn l1_loss(input: &Tensor, target: &Tensor) -> Tensor {
 /// If `p` is no probability.
 #[track_caller]
 pub fn dropout(input: &Tensor, p: f64, training: bool) -> Tensor {
-    assert!((0.0..=1.0).contains(&p), "dropout probability has to be between 0 and 1, but got {p}");
-    if !training || p == 0.0 || input.numel() == 0 {
-        return input.clone();
-    }
-    if p == 1.0 {
-        return input * 0.0;
-    }
-    let noise = no_grad(|| {
-        let mut keep = vec![false; input.numel()];
-        // p is a probability, which is all that bernoulli asks for
-        crate::tensor::unwrap(crate::rng::default_cpu().lock().bernoulli(&mut keep, 1.0 - p));
-        let options = TensorOptions::new().dtype(input.dtype()).device(input.device());
-        crate::tensor::unwrap(Tensor::from_vec(keep, input.shape(), options)).div_(1.0 - p)
-    });
-    input * &noise
+    input.dropout(p, training)
+}
+
+/// Rows of a table by index ([`Tensor::embedding`]).
+#[track_caller]
+pub fn embedding(input: &Tensor, weight: &Tensor, options: impl Into<EmbeddingOptions>) -> Tensor {
+    input.embedding(weight, options)
+}
+
+/// Zero mean and unit variance over the trailing dims ([`Tensor::layer_norm`]).
+#[track_caller]
+pub fn layer_norm(input: &Tensor, normalized_shape: impl IntoSizes, options: impl Into<LayerNormOptions>) -> Tensor {
+    input.layer_norm(normalized_shape, options)
+}
+
+/// Attention of queries to keys and values ([`Tensor::scaled_dot_product_attention`]).
+#[track_caller]
+pub fn scaled_dot_product_attention(
+    query: &Tensor,
+    key: &Tensor,
+    value: &Tensor,
+    options: impl Into<AttentionOptions>,
+) -> Tensor {
+    query.scaled_dot_product_attention(key, value, options)
 }

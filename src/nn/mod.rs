@@ -1,22 +1,26 @@
 //! Modules: layers and containers that own parameters, the traits that hold them together, and the functional forms.
 
 mod containers;
+mod embedding;
 pub mod functional;
 mod hooks;
 pub mod init;
 mod layers;
 mod losses;
 mod module;
+mod norm;
 mod repr;
 mod state;
 
 pub use containers::{Identity, Sequential};
+pub use embedding::{Embedding, EmbeddingBuilder};
 pub use hooks::{Hook, HookHandle, Hooks, PreHook};
 pub use layers::{
     AvgPool2d, Conv2d, Conv2dBuilder, Dropout, Flatten, Linear, LinearBuilder, MaxPool2d, PaddingMode, ReLU,
 };
 pub use losses::{CrossEntropyLoss, L1Loss, MSELoss, NLLLoss};
 pub use module::{Field, Forward, Module, Training, Visitor, parameter};
+pub use norm::{LayerNorm, LayerNormBuilder};
 pub use repr::repr;
 pub use state::{IncompatibleKeys, StateDict};
 /// Implements the trait [`Module`](trait@Module) for a struct whose fields are layers, parameters, buffers and plain data.

@@ -183,6 +183,11 @@ impl Op for ReadAt {
     }
 }
 
+/// The kernel that reads slices of dim 0 by a list.
+pub(super) fn select_rows() -> Arc<dyn Kernel> {
+    Arc::new(ReadAt { how: Read::Select, dim: 0 })
+}
+
 /// Sizes that fit for gather and scatter: the index may be smaller than the tensor in every dim but one.
 pub(super) fn check_gather(x: &[usize], index: &[usize], dim: usize, what: &str) -> Result<()> {
     if index.contains(&0) {

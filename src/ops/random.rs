@@ -211,6 +211,23 @@ methods! {
         write_host::<bool>(&host, |v| rng::default_cpu().lock().bernoulli(v, p))?;
         self.copy_(&host)
     }
+
+    /// Zeros with probability `p`, the other elements times `1 / (1 - p)`; the tensor itself where not `train` (`torch.dropout`).
+    fn dropout(&self, p: f64, train: bool) -> Tensor {
+        ensure!((0.0..=1.0).contains(&p), Value, "dropout probability has to be between 0 and 1, but got {p}");
+        if !train || p == 0.0 || self.numel() == 0 {
+            return Ok(self.0.clone());
+        }
+        if p == 1.0 {
+            return self.mul(0.0);
+        }
+        let noise = {
+            let _no_grad = no_grad_guard();
+            let noise = empty(self.shape(), (self.dtype(), self.device()));
+            noise.checked().bernoulli_(1.0 - p)?.checked().div_(1.0 - p)?
+        };
+        self.mul(&noise)
+    }
 }
 
 /// Uniform numbers from [0, 1) (`torch.rand`).

@@ -20,18 +20,28 @@ pub struct AdamOptions {
     pub betas: (f64, f64),
     /// Added to the root of the mean square.
     pub eps: f64,
-    /// L2 penalty.
+    /// L2 penalty, or with `decoupled_weight_decay` the share of the learning rate by which parameters shrink.
     pub weight_decay: f64,
     /// Divides by the largest mean square so far.
     pub amsgrad: bool,
     /// Goes up instead of down.
     pub maximize: bool,
+    /// Weight decay apart from the gradient: [`AdamW`](super::AdamW).
+    pub decoupled_weight_decay: bool,
 }
 
 impl AdamOptions {
     /// PyTorch's defaults with a learning rate.
     pub fn new(lr: f64) -> AdamOptions {
-        AdamOptions { lr, betas: (0.9, 0.999), eps: 1e-8, weight_decay: 0.0, amsgrad: false, maximize: false }
+        AdamOptions {
+            lr,
+            betas: (0.9, 0.999),
+            eps: 1e-8,
+            weight_decay: 0.0,
+            amsgrad: false,
+            maximize: false,
+            decoupled_weight_decay: false,
+        }
     }
 }
 
@@ -78,6 +88,8 @@ setters! {
     amsgrad: bool,
     /// Going up instead of down.
     maximize: bool,
+    /// With weight decay apart from the gradient.
+    decoupled_weight_decay: bool,
 }
 
 impl Settings for AdamOptions {
@@ -90,6 +102,7 @@ impl Settings for AdamOptions {
             ("weight_decay", self.weight_decay),
             ("amsgrad", self.amsgrad as u8 as f64),
             ("maximize", self.maximize as u8 as f64),
+            ("decoupled_weight_decay", self.decoupled_weight_decay as u8 as f64),
         ]
     }
     fn set(&mut self, name: &str, value: f64) {
@@ -101,6 +114,7 @@ impl Settings for AdamOptions {
             "weight_decay" => self.weight_decay = value,
             "amsgrad" => self.amsgrad = value != 0.0,
             "maximize" => self.maximize = value != 0.0,
+            "decoupled_weight_decay" => self.decoupled_weight_decay = value != 0.0,
             _ => {}
         }
     }
@@ -166,7 +180,11 @@ impl Adam {
 fn single(p: &Tensor, g: Tensor, o: &AdamOptions, m: &Moments) {
     let mut g = if o.maximize { -g } else { g };
     if o.weight_decay != 0.0 {
-        g = g + p * o.weight_decay;
+        if o.decoupled_weight_decay {
+            p.mul_(1.0 - o.lr * o.weight_decay);
+        } else {
+            g = g + p * o.weight_decay;
+        }
     }
     let (beta1, beta2) = o.betas;
     // torch.lerp: exact at its near end
@@ -209,8 +227,8 @@ impl Optimizer for Adam {
                     single(p, g, o, m);
                 }
             }
-            let AdamOptions { lr, betas, eps, weight_decay, maximize, .. } = *o;
-            let how = gpu::Adam { lr, betas, eps, weight_decay, decoupled: false, maximize };
+            let AdamOptions { lr, betas, eps, weight_decay, maximize, decoupled_weight_decay: decoupled, .. } = *o;
+            let how = gpu::Adam { lr, betas, eps, weight_decay, decoupled, maximize };
             for (step, items) in fused {
                 by_device(items, |i| i.1[0].device(), |items| fused::adam(how, step, items));
             }

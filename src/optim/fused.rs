@@ -146,7 +146,8 @@ kernels! {
             beta2: (beta2 as f32, (1.0 - beta2) as f32),
             root: (1.0 - beta2.powf(step)).sqrt() as f32,
             eps: how.eps as f32,
-            weight_decay: how.weight_decay as f32,
+            weight_decay: if how.decoupled { 0.0 } else { how.weight_decay as f32 },
+            shrink: if how.decoupled { (1.0 - how.lr * how.weight_decay) as f32 } else { 1.0 },
             maximize: how.maximize,
         };
         // SAFETY: as for SGD.

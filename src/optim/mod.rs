@@ -2,11 +2,13 @@
 //! elementwise in-place ops for each parameter, which the stream makes one kernel of; on a GPU one kernel takes many parameters.
 
 mod adam;
+mod adamw;
 mod fused;
 mod group;
 mod sgd;
 
 pub use adam::{Adam, AdamOptions};
+pub use adamw::AdamW;
 pub use group::ParamGroup;
 pub use sgd::{SGD, SGDOptions};
 

@@ -20,7 +20,10 @@ pub const PROMISED: &[&str] = &[
     "nn.functional.softmax",
     // products, convolution, pooling
     "addmm bmm dot matmul mm mv nn.functional.linear nn.functional.conv2d nn.functional.avg_pool2d",
-    "nn.functional.max_pool2d",
+    "nn.functional.max_pool2d nn.functional.layer_norm nn.functional.embedding",
+    "nn.functional.scaled_dot_product_attention",
+    // sorting
+    "sort argsort msort topk",
     // moving elements
     "cat gather index_select stack",
     // views

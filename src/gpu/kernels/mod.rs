@@ -6,6 +6,7 @@ pub mod index;
 #[allow(dead_code, reason = "no op runs its fused cross entropy yet")]
 pub mod loss;
 pub mod matmul;
+pub mod norm;
 pub mod optim;
 pub mod pool;
 pub mod random;

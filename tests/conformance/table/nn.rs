@@ -3,8 +3,8 @@
 use super::rows;
 use crate::call::{Arg, Call, Stop};
 use wgtorch::{
-    AdaptiveSize, AddmmOptions, AvgPool2dOptions, Conv2dOptions, CrossEntropyOptions, MaxPool2dOptions, Padding, Pair,
-    Reduction,
+    AdaptiveSize, AddmmOptions, AttentionOptions, AvgPool2dOptions, Conv2dOptions, CrossEntropyOptions,
+    EmbeddingOptions, LayerNormOptions, MaxPool2dOptions, Padding, Pair, Reduction,
 };
 
 fn factors(c: &Call) -> Result<AddmmOptions, Stop> {
@@ -134,6 +134,33 @@ rows! {
     "nn.functional.adaptive_max_pool2d" "input output_size return_indices" |c| {
         let both = c.x()?.adaptive_max_pool2d_with_indices(adaptive(c)?)?;
         if c.flag("return_indices", false)? { crate::call::Value::from(both) } else { both.0.into() }
+    };
+    "nn.functional.layer_norm" "input normalized_shape weight bias eps" |c| {
+        let o = LayerNormOptions::new().weight(c.opt_tensor("weight")?).bias(c.opt_tensor("bias")?);
+        c.x()?.layer_norm(c.ints("normalized_shape")?, o.eps(c.float_or("eps", 1e-5)?))?
+    };
+    "nn.functional.embedding" "input weight padding_idx max_norm norm_type scale_grad_by_freq sparse" |c| {
+        if c.flag("sparse", false)? {
+            return Err(Stop::Unsupported("sparse gradients".into()));
+        }
+        let mut o = EmbeddingOptions::new()
+            .padding_idx(c.opt_int("padding_idx")?.map(|p| p as i64))
+            .scale_grad_by_freq(c.flag("scale_grad_by_freq", false)?);
+        if c.get("max_norm").is_some_and(|a| !matches!(a, Arg::None)) {
+            o = o.max_norm(c.float("max_norm")?).norm_type(c.float_or("norm_type", 2.0)?);
+        }
+        c.x()?.embedding(c.tensor("weight")?, o)?
+    };
+    "nn.functional.scaled_dot_product_attention" "query key value attn_mask dropout_p is_causal scale enable_gqa" |c| {
+        let mut o = AttentionOptions::new()
+            .attn_mask(c.opt_tensor("attn_mask")?)
+            .dropout_p(c.float_or("dropout_p", 0.0)?)
+            .is_causal(c.flag("is_causal", false)?)
+            .enable_gqa(c.flag("enable_gqa", false)?);
+        if c.get("scale").is_some_and(|a| !matches!(a, Arg::None)) {
+            o = o.scale(c.float("scale")?);
+        }
+        c.tensor("query")?.checked().scaled_dot_product_attention(c.tensor("key")?, c.tensor("value")?, o)?
     };
     "nn.functional.adaptive_avg_pool2d" "input output_size" |c| c.x()?.adaptive_avg_pool2d(adaptive(c)?)?;
     "nn.functional.cross_entropy" "input target weight size_average ignore_index reduce reduction label_smoothing" |c| {

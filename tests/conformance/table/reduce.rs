@@ -2,7 +2,7 @@
 
 use super::rows;
 use crate::call::{Call, Stop, Value};
-use wgtorch::{ReduceOptions, VarOptions};
+use wgtorch::{ReduceOptions, SortOptions, TopkOptions, VarOptions};
 
 /// `keepdim` and `dtype`.
 fn options(c: &Call) -> Result<ReduceOptions, Stop> {
@@ -11,6 +11,10 @@ fn options(c: &Call) -> Result<ReduceOptions, Stop> {
         Some(d) => o.dtype(d),
         None => o,
     })
+}
+
+fn order(c: &Call) -> Result<SortOptions, Stop> {
+    Ok(SortOptions::new().dim(c.int_or("dim", -1)?).descending(c.flag("descending", false)?))
 }
 
 /// `dim` as a list; empty, which means all dims, where it is not given.
@@ -72,6 +76,13 @@ rows! {
     "std" "input dim unbiased keepdim correction" |c| { let (d, o) = spread(c)?; c.x()?.std_dim(d, o)? };
     "var_mean" "input dim unbiased keepdim correction" |c| { let (d, o) = spread(c)?; c.x()?.var_mean(d, o)? };
     "std_mean" "input dim unbiased keepdim correction" |c| { let (d, o) = spread(c)?; c.x()?.std_mean(d, o)? };
+    "sort" "input dim descending stable" |c| c.x()?.sort(order(c)?)?;
+    "argsort" "input dim descending stable" |c| c.x()?.argsort(order(c)?)?;
+    "msort" "input" |c| c.x()?.msort()?;
+    "topk" "input k dim largest sorted" |c| {
+        let o = TopkOptions::new().dim(c.int_or("dim", -1)?).largest(c.flag("largest", true)?);
+        c.x()?.topk(c.size("k")?, o)?
+    };
     "max" "input dim keepdim other" |c| extremum!(c, max, max_dim, maximum);
     "min" "input dim keepdim other" |c| extremum!(c, min, min_dim, minimum);
     "amax" "input dim keepdim" |c| c.x()?.amax(dims(c)?, c.flag("keepdim", false)?)?;

@@ -1,0 +1,51 @@
+// Layer normalisation of rows, one row to an invocation: for short rows, which have no work to share.
+
+struct Params {
+    rows: u32,
+    n: u32,
+    // 1: a weight; 2: a bias
+    flags: u32,
+    x: u32,
+    weight: u32,
+    bias: u32,
+    out: u32,
+    mean: u32,
+    rstd: u32,
+    eps: f32,
+}
+
+@group(0) @binding(0) var<uniform> P: Params;
+@group(0) @binding(1) var<storage, read> X: array<f32>;
+@group(0) @binding(2) var<storage, read> WEIGHT: array<f32>;
+@group(0) @binding(3) var<storage, read> BIAS: array<f32>;
+@group(0) @binding(4) var<storage, read_write> OUT: array<f32>;
+@group(0) @binding(5) var<storage, read_write> MEAN: array<f32>;
+@group(0) @binding(6) var<storage, read_write> RSTD: array<f32>;
+
+@compute @workgroup_size(64)
+fn main(
+    @builtin(workgroup_id) wg: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) t: u32,
+) {
+    let row = (wg.x + wg.y * groups.x) * 64u + t;
+    if row >= P.rows { return; }
+    let at = P.x + row * P.n;
+    var sum = 0.0;
+    for (var j = 0u; j < P.n; j++) { sum += X[at + j]; }
+    let mean = sum / f32(P.n);
+    sum = 0.0;
+    for (var j = 0u; j < P.n; j++) {
+        let d = X[at + j] - mean;
+        sum += d * d;
+    }
+    let rstd = 1.0 / sqrt(sum / f32(P.n) + P.eps);
+    MEAN[P.mean + row] = mean;
+    RSTD[P.rstd + row] = rstd;
+    for (var j = 0u; j < P.n; j++) {
+        var y = (X[at + j] - mean) * rstd;
+        if (P.flags & 1u) != 0u { y *= WEIGHT[P.weight + j]; }
+        if (P.flags & 2u) != 0u { y += BIAS[P.bias + j]; }
+        OUT[P.out + row * P.n + j] = y;
+    }
+}

@@ -1,0 +1,106 @@
+//! Layer normalisation of the rows of contiguous tensors, with the statistics that its gradient reads.
+//!
+//! Rows of 64 and more take a workgroup each, shorter ones one invocation.
+
+use super::{need_dense, need_f32, source, word};
+use crate::error::{Result, ensure};
+use crate::gpu::{GpuView, Recorder};
+
+/// The shortest row that a workgroup takes together.
+const LONG: usize = 64;
+
+const EACH: &str = include_str!("../../../shaders/layer_norm.wgsl");
+const ROW: &str = include_str!("../../../shaders/layer_norm_row.wgsl");
+
+/// Operands of [`layer_norm`]: rows of `n` elements, weight and bias of `n`, a mean and an `rstd` for each row.
+pub struct LayerNorm<'a> {
+    /// What is normalised.
+    pub x: GpuView<'a>,
+    /// Factors.
+    pub weight: Option<GpuView<'a>>,
+    /// Terms.
+    pub bias: Option<GpuView<'a>>,
+    /// The result, the means and the reciprocals of the standard deviations; none of them is an operand.
+    pub out: [GpuView<'a>; 3],
+    /// Length of a row.
+    pub n: usize,
+    /// Added to variances.
+    pub eps: f64,
+}
+
+/// `(x - mean) / sqrt(var + eps) * weight + bias` for each row.
+pub fn layer_norm(rec: &mut Recorder, p: &LayerNorm) -> Result<()> {
+    let [out, mean, rstd] = &p.out;
+    let all: Vec<&GpuView> = [&p.x, out, mean, rstd].into_iter().chain(&p.weight).chain(&p.bias).collect();
+    need_f32("layer_norm", &all)?;
+    need_dense("layer_norm", &all)?;
+    if p.x.numel() == 0 {
+        return Ok(());
+    }
+    let rows = p.x.numel() / p.n;
+    ensure!(
+        mean.numel() == rows && rstd.numel() == rows && out.numel() == p.x.numel(),
+        Runtime,
+        "layer_norm kernel: {rows} rows, but {} means",
+        mean.numel()
+    );
+    // what is not there is bound to something that is, and not read
+    let (weight, bias) = (p.weight.as_ref().unwrap_or(&p.x), p.bias.as_ref().unwrap_or(&p.x));
+    let flags = u32::from(p.weight.is_some()) | u32::from(p.bias.is_some()) << 1;
+    let mut params = vec![word(rows)?, word(p.n)?, flags];
+    for v in [&p.x, weight, bias, out, mean, rstd] {
+        params.push(word(v.offset)?);
+    }
+    params.push((p.eps as f32).to_bits());
+    word(p.x.numel())?;
+    let buffers = [p.x.buffer, weight.buffer, bias.buffer, out.buffer, mean.buffer, rstd.buffer];
+    if p.n >= LONG {
+        let k = rec.kernel("layer norm row", || Ok(source("layer norm row", &[ROW], 3, 3, 10)))?;
+        return rec.dispatch(k, &buffers, &params, rows as u32);
+    }
+    let k = rec.kernel("layer norm", || Ok(source("layer norm", &[EACH], 3, 3, 10)))?;
+    rec.dispatch(k, &buffers, &params, rows.div_ceil(64) as u32)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gpu::kernels::testing::{Host, close};
+    use crate::gpu::testing::{device, down};
+
+    #[test]
+    fn rows_long_and_short_against_f64() {
+        let Some(g) = device() else { return };
+        for (rows, n, weight, bias) in
+            [(3, 5, true, true), (70, 64, true, false), (2, 1000, false, true), (130, 1, false, false)]
+        {
+            let x = Host::laid(&g, &[rows, n], &[0, 1], 2, 1);
+            let (w, b) = (Host::noise(&g, &[n], 2), Host::noise(&g, &[n], 3));
+            let empty = |shape: &[usize]| Host::dense(&g, vec![9f32; shape.iter().product()], shape);
+            let (y, mean, rstd) = (empty(&[rows, n]), empty(&[rows, 1]), empty(&[rows, 1]));
+            let p = LayerNorm {
+                x: x.view(),
+                weight: weight.then(|| w.view()),
+                bias: bias.then(|| b.view()),
+                out: [y.view(), mean.view(), rstd.view()],
+                n,
+                eps: 1e-3,
+            };
+            layer_norm(&mut g.lock(), &p).unwrap();
+            let (mut want, mut means) = (Vec::new(), Vec::new());
+            for r in 0..rows {
+                let v: Vec<f64> = (0..n).map(|j| x.at(&[r, j]) as f64).collect();
+                let m = v.iter().sum::<f64>() / n as f64;
+                let var = v.iter().map(|v| (v - m) * (v - m)).sum::<f64>() / n as f64;
+                means.push(m);
+                for j in 0..n {
+                    let factor = if weight { w.data[j] as f64 } else { 1.0 };
+                    let term = if bias { b.data[j] as f64 } else { 0.0 };
+                    want.push((v[j] - m) / (var + 1e-3).sqrt() * factor + term);
+                }
+            }
+            close(&format!("{rows} rows of {n}"), &down::<f32>(&g, &y.buffer, rows * n), &want, 2e-5);
+            close(&format!("means of {rows} rows of {n}"), &down::<f32>(&g, &mean.buffer, rows), &means, 1e-5);
+        }
+    }
+}
