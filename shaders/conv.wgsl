@@ -10,7 +10,6 @@ struct Params {
     tiles_x: u32,
     tiles_y: u32,
     tiles: u32,
-    one: u32,
     a_quads: u32,
     // elements of a weight quad that are loaded singly: 0 or 4
     single: u32,
@@ -47,7 +46,7 @@ struct Params {
 @group(0) @binding(0) var<uniform> P: Params;
 @group(0) @binding(1) var<storage, read> X: array<f32>;
 @group(0) @binding(2) var<storage, read> W: array<f32>;
-@group(0) @binding(3) var<storage, read> W4: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read> W4: array<Quad>;
 @group(0) @binding(4) var<storage, read> BIAS: array<f32>;
 @group(0) @binding(5) var<storage, read_write> OUT: array<f32>;
 
@@ -62,7 +61,7 @@ var<private> out_at: vec4<u32>;
 fn begin(batch: u32, split: u32, row: u32, col: u32) {
     channel0 = batch * P.rows;
     weight_at = P.weight + channel0 * P.depth;
-    for (var j = 0u; j < 4u * P.one; j++) {
+    for (var j = 0u; j < 4u * one; j++) {
         let n = divide(col + j, P.out_plane, P.per_out_plane);
         let pixel = col + j - n * P.out_plane;
         let y = divide(pixel, P.out_w, P.per_out_w);
@@ -81,8 +80,8 @@ fn a_quad(row: u32, k: u32, i: u32, end: u32) -> vec4<f32> {
     var v = vec4<f32>();
     let r = row + i;
     let at = weight_at + r * P.depth + k;
-    if P.single == 0u && r < P.rows && k < end { v = W4[at / 4u]; }
-    for (var j = 0u; j < P.single; j++) {
+    if P.single * one == 0u && r < P.rows && k < end { v = quad(W4[at / 4u]); }
+    for (var j = 0u; j < P.single * one; j++) {
         var w = 0.0;
         if r < P.rows && k + j < end { w = W[at + j]; }
         v = vec4(v.yzw, w);
@@ -116,7 +115,7 @@ fn b_quad(k: u32, col: u32, i: u32, end: u32) -> vec4<f32> {
 }
 
 fn aim(col: u32) {
-    for (var j = 0u; j < 4u * P.one; j++) {
+    for (var j = 0u; j < 4u * one; j++) {
         let n = divide(col + j, P.out_plane, P.per_out_plane);
         out_at = vec4(out_at.yzw, P.out + n * P.out_sample + (col + j - n * P.out_plane));
     }
@@ -126,11 +125,11 @@ fn put_quad(row: u32, col: u32, v: vec4<f32>) {
     var x = v;
     var at = out_at + (channel0 + row) * P.out_plane;
     var bias = 0.0;
-    if (P.flags & 1u) != 0u { bias = BIAS[P.bias + channel0 + row]; }
-    for (var j = 0u; j < 4u * P.one; j++) {
+    if (P.flags * one & 1u) != 0u { bias = BIAS[P.bias + channel0 + row]; }
+    for (var j = 0u; j < 4u * one; j++) {
         if col + j < P.cols {
             var y = x.x + bias;
-            if (P.flags & 2u) != 0u { y = relu(y); }
+            if (P.flags * one & 2u) != 0u { y = relu(y); }
             OUT[at.x] = y;
         }
         x = x.yzww;

@@ -10,7 +10,6 @@ struct Params {
     tiles_x: u32,
     tiles_y: u32,
     tiles: u32,
-    one: u32,
     a_quads: u32,
     // of the input gradient
     width: u32,
@@ -58,7 +57,7 @@ var<private> out_at: vec4<u32>;
 
 fn begin(batch: u32, split: u32, row: u32, col: u32) {
     group = batch;
-    for (var j = 0u; j < 4u * P.one; j++) {
+    for (var j = 0u; j < 4u * one; j++) {
         let n = divide(col + j, P.plane, P.per_plane);
         let pixel = col + j - n * P.plane;
         let y = divide(pixel, P.width, P.per_width);
@@ -80,7 +79,7 @@ fn b_turned() -> bool { return false; }
 fn a_quad(row: u32, k: u32, i: u32, end: u32) -> vec4<f32> {
     var v = vec4<f32>();
     let r = row + i;
-    for (var j = 0u; j < 4u * P.one; j++) {
+    for (var j = 0u; j < 4u * one; j++) {
         let t = divide(k + j, P.channels, P.per_channels);
         let c = group * P.channels + k + j - t * P.channels;
         var w = 0.0;
@@ -120,7 +119,7 @@ fn b_quad(k: u32, col: u32, i: u32, end: u32) -> vec4<f32> {
 }
 
 fn aim(col: u32) {
-    for (var j = 0u; j < 4u * P.one; j++) {
+    for (var j = 0u; j < 4u * one; j++) {
         let n = divide(col + j, P.plane, P.per_plane);
         out_at = vec4(out_at.yzw, P.out + n * P.sample + (col + j - n * P.plane));
     }
@@ -129,7 +128,7 @@ fn aim(col: u32) {
 fn put_quad(row: u32, col: u32, v: vec4<f32>) {
     var x = v;
     var at = out_at + (group * P.rows + row) * P.plane;
-    for (var j = 0u; j < 4u * P.one; j++) {
+    for (var j = 0u; j < 4u * one; j++) {
         if col + j < P.cols { OUT[at.x] = x.x; }
         x = x.yzww;
         at = at.yzww;

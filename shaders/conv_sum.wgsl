@@ -22,11 +22,12 @@ fn main(
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) t: u32,
 ) {
+    one = groups.z;
     let i = (wg.x + wg.y * groups.x) * 64u + t;
     if i >= P.n { return; }
     let group = i / P.size;
     var v = 0.0;
-    for (var s = 0u; s < P.splits; s++) {
+    for (var s = 0u; s < P.splits * one; s++) {
         v += PARTS[(group * P.splits + s) * P.size + i % P.size];
     }
     // rows of all groups follow each other

@@ -1,9 +1,9 @@
 // Convolution for software adapters, for stride and dilation 1 along a row: eight lanes take eight pixels of a row each, and
-// 16 output channels between them. A tap's inputs are the last tap's moved by one pixel, so that a row of taps loads
+// ROWS (8 or 16) output channels between them. A tap's inputs are the last tap's moved by one pixel, so that a row of taps loads
 // its pixels once, by quads. A row's weights reach all lanes by broadcast. With the weights' strides turned round
 // it is the gradient for the input, too.
 //
-// Declared elsewhere: row_quad(); over the accumulators clear(), multiply(a: vec2, low: vec4, high: vec4), next_quad().
+// Declared elsewhere: the rows of X4; ROWS, and over the accumulators clear(), multiply(a: vec2, low: vec4, high: vec4), next_quad().
 
 struct Params {
     // output channels of a group; octets of pixels, in all and in a row; octets divided among subgroups
@@ -13,7 +13,6 @@ struct Params {
     tiles_x: u32,
     tiles_y: u32,
     tiles: u32,
-    one: u32,
     // 1: a bias by channel; 2: relu
     flags: u32,
     // of a group
@@ -45,7 +44,7 @@ struct Params {
 }
 
 @group(0) @binding(0) var<uniform> P: Params;
-@group(0) @binding(1) var<storage, read> X4: array<vec4<f32>>;
+@group(0) @binding(1) var<storage, read> X4: array<Quad>;
 @group(0) @binding(2) var<storage, read> W: array<f32>;
 @group(0) @binding(3) var<storage, read> BIAS: array<f32>;
 @group(0) @binding(4) var<storage, read_write> OUT: array<f32>;
@@ -56,17 +55,25 @@ fn weight(row: u32, at: u32) -> f32 {
     return w;
 }
 
+// those of a lane's rows
+fn weights(row: u32, at: u32) -> vec2<f32> {
+    var w = vec2(weight(row, at), 0.0);
+    if ROWS > 8u { w.y = weight(row + 1u, at); }
+    return w;
+}
+
 @compute @workgroup_size(8)
 fn main(
     @builtin(workgroup_id) wg: vec3<u32>,
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) lane: u32,
 ) {
+    one = groups.z;
     let id = wg.x + wg.y * groups.x;
     if id >= P.tiles { return; }
     let group = id / (P.tiles_x * P.tiles_y);
-    let row0 = id / P.tiles_x % P.tiles_y * 16u;
-    let row = row0 + lane * 2u;
+    let row0 = id / P.tiles_x % P.tiles_y * ROWS;
+    let row = row0 + lane * (ROWS / 8u);
     let octet = id % P.tiles_x * 8u + lane;
     let line = divide(octet, P.row_octets, P.per_row_octets);
     let left = (octet - line * P.row_octets) * 8u;
@@ -74,29 +81,29 @@ fn main(
     let top = line - n * P.out_h;
     let mine = octet < P.octets;
     clear();
-    for (var c = 0u; c < P.channels; c++) {
+    for (var c = 0u; c < P.channels * one; c++) {
         let plane = P.x + n * P.sample + (group * P.channels + c) * P.height * P.width;
-        for (var ky = 0u; ky < P.kernel_h; ky++) {
+        for (var ky = 0u; ky < P.kernel_h * one; ky++) {
             let y = top * P.stride_h + ky * P.dilation_h - P.pad_h;
             let there = mine && y < P.height;
-            let line_at = plane + y * P.width;
             // all places wrap below 0, and then are past the end
             var x = left - P.pad_w;
+            start_row(plane + y * P.width, x, P.width, 7u + P.kernel_w, there);
             var low = vec4<f32>();
             var high = vec4<f32>();
-            for (var j = 0u; j < 2u * P.one; j++) {
+            for (var j = 0u; j < 2u * one; j++) {
                 low = high;
-                high = row_quad(line_at, x, P.width, there);
+                high = row_quad(x, P.width);
                 x += 4u;
             }
             var more = vec4<f32>();
             var tap = P.weight + group * P.weight_group + c * P.weight_channel + ky * P.weight_y;
-            for (var kx = 0u; kx < P.kernel_w; kx++) {
+            for (var kx = 0u; kx < P.kernel_w * one; kx++) {
                 if (kx & 3u) == 0u {
-                    more = row_quad(line_at, x, P.width, there);
+                    more = row_quad(x, P.width);
                     x += 4u;
                 }
-                multiply(vec2(weight(row, tap), weight(row + 1u, tap)), low, high);
+                multiply(weights(row, tap), low, high);
                 low = vec4(low.yzw, high.x);
                 high = vec4(high.yzw, more.x);
                 more = vec4(more.yzw, 0.0);
@@ -106,16 +113,16 @@ fn main(
     }
     let plane = P.out_h * P.out_w;
     let at = P.out + n * P.out_sample + (group * P.rows + row0) * plane + top * P.out_w + left;
-    let rows = min(16u, P.rows - min(row0, P.rows));
+    let rows = min(ROWS, P.rows - min(row0, P.rows));
     for (var i = 0u; i < rows; i++) {
         var bias = 0.0;
-        if (P.flags & 1u) != 0u { bias = BIAS[P.bias + group * P.rows + row0 + i]; }
-        for (var h = 0u; h < 2u * P.one; h++) {
+        if (P.flags * one & 1u) != 0u { bias = BIAS[P.bias + group * P.rows + row0 + i]; }
+        for (var h = 0u; h < 2u * one; h++) {
             var v = next_quad();
-            for (var j = 0u; j < 4u * P.one; j++) {
+            for (var j = 0u; j < 4u * one; j++) {
                 if mine && left + h * 4u + j < P.out_w {
                     var y = v.x + bias;
-                    if (P.flags & 2u) != 0u { y = relu(y); }
+                    if (P.flags * one & 2u) != 0u { y = relu(y); }
                     OUT[at + i * plane + h * 4u + j] = y;
                 }
                 v = v.yzww;

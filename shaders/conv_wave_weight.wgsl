@@ -2,7 +2,7 @@
 // quads of output pixels, and keep the sums of every tap of eight output channels with one input channel. What is loaded
 // for a quad serves all of them. Each lane's sums are a part of their own: [group][split and lane][row][column].
 //
-// Declared elsewhere: TAPS, row_quad() over X4, and over the accumulators clear(), push_grad(g), add_bias(),
+// Declared elsewhere: TAPS, quad(), the rows of X4, and over the accumulators clear(), push_grad(g), add_bias(),
 // multiply(plane, top, left, mine), put_row(at, bias).
 
 struct Params {
@@ -17,7 +17,6 @@ struct Params {
     splits: u32,
     blocks: u32,
     tiles: u32,
-    one: u32,
     height: u32,
     width: u32,
     out_h: u32,
@@ -36,22 +35,17 @@ struct Params {
 }
 
 @group(0) @binding(0) var<uniform> P: Params;
-@group(0) @binding(1) var<storage, read> X4: array<vec4<f32>>;
-@group(0) @binding(2) var<storage, read> G4: array<vec4<f32>>;
+@group(0) @binding(1) var<storage, read> X4: array<Quad>;
+@group(0) @binding(2) var<storage, read> G4: array<Quad>;
 @group(0) @binding(3) var<storage, read_write> OUT: array<f32>;
 
-fn grad_place(place: i32) -> vec4<f32> {
-    return G4[u32(clamp(place, 0, i32(arrayLength(&G4)) - 1))];
-}
-
-fn grad_quad(at: u32) -> vec4<f32> {
-    let place = i32(at) >> 2u;
-    let a = grad_place(place);
-    let b = grad_place(place + 1);
-    let by_two = (at & 2u) != 0u;
-    let by_one = (at & 1u) != 0u;
-    let v = select(a, vec4(a.zw, b.xy), by_two);
-    return select(v, vec4(v.yzw, select(b.x, b.z, by_two)), by_one);
+// the elements at, at + 1 .. of which the first `count` are wanted
+fn grad_quad(at: u32, count: u32) -> vec4<f32> {
+    let place = at / 4u;
+    let a = quad(G4[place]);
+    var b = vec4<f32>();
+    if (at & 3u) + count > 4u { b = quad(G4[place + 1u]); }
+    return shifted(a, b, at);
 }
 
 @compute @workgroup_size(8)
@@ -60,6 +54,7 @@ fn main(
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) lane: u32,
 ) {
+    one = groups.z;
     let id = wg.x + wg.y * groups.x;
     if id >= P.tiles { return; }
     let split = id % P.splits;
@@ -75,11 +70,12 @@ fn main(
         let left = (q - line * P.row_quads) * 4u;
         let n = divide(line, P.out_h, P.per_out_h);
         let top = line - n * P.out_h;
+        let count = min(4u, P.out_w - left);
         let mine = (vec4(left) + vec4(0u, 1u, 2u, 3u)) < vec4(P.out_w);
         var at = P.grad + n * P.out_sample + (group * P.rows + row0) * out_plane + top * P.out_w + left;
         // rows past the last hold something that is not stored
-        for (var r = 0u; r < 8u * P.one; r++) {
-            push_grad(select(vec4<f32>(), grad_quad(at), mine));
+        for (var r = 0u; r < 8u * one; r++) {
+            push_grad(select(vec4<f32>(), grad_quad(at, count), mine));
             at += select(0u, out_plane, r + 1u < rows);
         }
         add_bias();

@@ -11,7 +11,6 @@ struct Params {
     tiles_x: u32,
     tiles_y: u32,
     tiles: u32,
-    one: u32,
     a_quads: u32,
     // elements of a gradient quad that are loaded singly: 0 or 4
     single: u32,
@@ -45,7 +44,7 @@ struct Params {
 @group(0) @binding(0) var<uniform> P: Params;
 @group(0) @binding(1) var<storage, read> X: array<f32>;
 @group(0) @binding(2) var<storage, read> GRAD: array<f32>;
-@group(0) @binding(3) var<storage, read> GRAD4: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read> GRAD4: array<Quad>;
 @group(0) @binding(4) var<storage, read_write> OUT: array<f32>;
 
 var<private> channel0: u32;
@@ -58,7 +57,7 @@ var<private> x_at: vec4<u32>;
 fn begin(batch: u32, split: u32, row: u32, col: u32) {
     channel0 = batch * P.rows;
     out_at = (batch * P.splits + split) * P.rows * P.cols;
-    for (var j = 0u; j < 4u * P.one; j++) {
+    for (var j = 0u; j < 4u * one; j++) {
         let channel = divide(col + j, P.kernel_h * P.kernel_w, P.per_taps);
         let t = col + j - channel * P.kernel_h * P.kernel_w;
         let ky = divide(t, P.kernel_w, P.per_kernel_w);
@@ -76,8 +75,8 @@ fn a_quad(row: u32, k: u32, i: u32, end: u32) -> vec4<f32> {
     let r = row + i;
     let n = divide(k, P.out_plane, P.per_out_plane);
     let at = P.grad + n * P.out_sample + (channel0 + r) * P.out_plane + (k - n * P.out_plane);
-    if P.single == 0u && r < P.rows && k < end { v = GRAD4[at / 4u]; }
-    for (var j = 0u; j < P.single; j++) {
+    if P.single * one == 0u && r < P.rows && k < end { v = quad(GRAD4[at / 4u]); }
+    for (var j = 0u; j < P.single * one; j++) {
         let m = divide(k + j, P.out_plane, P.per_out_plane);
         var g = 0.0;
         if r < P.rows && k + j < end {
@@ -116,7 +115,7 @@ fn aim(col: u32) {}
 
 fn put_quad(row: u32, col: u32, v: vec4<f32>) {
     var x = v;
-    for (var j = 0u; j < 4u * P.one; j++) {
+    for (var j = 0u; j < 4u * one; j++) {
         if col + j < P.cols { OUT[out_at + row * P.cols + col + j] = x.x; }
         x = x.yzww;
     }

@@ -33,19 +33,20 @@ var<workgroup> losses: array<f32, 64>;
 var<workgroup> weights: array<f32, 64>;
 
 @compute @workgroup_size(64)
-fn main(@builtin(local_invocation_index) t: u32) {
+fn main(@builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) t: u32) {
+    one = groups.z;
     var loss = 0.0;
     var weight = 0.0;
     for (var i = t; i < P.n; i += 64u) {
         let at = i / P.inner * P.classes * P.inner + i % P.inner;
         var top = P.lowest;
-        for (var j = 0u; j < P.classes; j++) { top = max(top, X[P.x + at + j * P.inner]); }
+        for (var j = 0u; j < P.classes * one; j++) { top = max(top, X[P.x + at + j * P.inner]); }
         var sum = 0.0;
-        for (var j = 0u; j < P.classes; j++) { sum += m_exp(X[P.x + at + j * P.inner] - top); }
+        for (var j = 0u; j < P.classes * one; j++) { sum += m_exp(X[P.x + at + j * P.inner] - top); }
         let ln = m_log(sum);
         let c = TARGET[P.target_at + i];
         var own = 0.0;
-        for (var j = 0u; j < P.classes; j++) {
+        for (var j = 0u; j < P.classes * one; j++) {
             let v = X[P.x + at + j * P.inner] - top - ln;
             LOG[P.log_at + at + j * P.inner] = v;
             if j == c.x { own = v; }
@@ -55,7 +56,7 @@ fn main(@builtin(local_invocation_index) t: u32) {
                 report(P.command, c);
             } else {
                 var w = 1.0;
-                if (P.flags & 1u) != 0u { w = WEIGHT[P.weight + c.x]; }
+                if (P.flags * one & 1u) != 0u { w = WEIGHT[P.weight + c.x]; }
                 loss -= w * own;
                 weight += w;
             }
@@ -73,7 +74,7 @@ fn main(@builtin(local_invocation_index) t: u32) {
     }
     if t == 0u {
         var l = losses[0];
-        if P.reduction == 1u { l /= weights[0]; }
+        if P.reduction * one == 1u { l /= weights[0]; }
         OUT[P.out] = l;
         TOTAL[P.total] = weights[0];
     }

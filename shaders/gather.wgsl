@@ -31,6 +31,7 @@ fn main(
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) t: u32,
 ) {
+    one = groups.z;
     let i = (wg.x + wg.y * groups.x) * 64u + t;
     if i >= P.n { return; }
     let c = INDEX[P.index + i];
@@ -41,7 +42,7 @@ fn main(
     }
     var at = P.x + c.x * P.stride;
     var rest = i;
-    for (var d = P.dims; d > 0u; d--) {
+    for (var d = P.dims * one; d > 0u; d--) {
         let size = P.sizes[(d - 1u) / 4u][(d - 1u) % 4u];
         let place = rest % size;
         rest /= size;

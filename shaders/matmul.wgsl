@@ -23,7 +23,6 @@ struct Params {
     tiles_x: u32,
     tiles_y: u32,
     tiles: u32,
-    one: u32,
     a_quads: u32,
     batch1: u32,
     batch2: u32,
@@ -32,6 +31,7 @@ struct Params {
     alpha: f32,
     beta: f32,
     out: u32,
+    pad: u32,
     a: Matrix,
     b: Matrix,
     bias: Matrix,
@@ -40,9 +40,9 @@ struct Params {
 @group(0) @binding(0) var<uniform> P: Params;
 // each operand twice: one pipeline serves aligned and unaligned ones
 @group(0) @binding(1) var<storage, read> A: array<f32>;
-@group(0) @binding(2) var<storage, read> A4: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read> A4: array<Quad>;
 @group(0) @binding(3) var<storage, read> B: array<f32>;
-@group(0) @binding(4) var<storage, read> B4: array<vec4<f32>>;
+@group(0) @binding(4) var<storage, read> B4: array<Quad>;
 @group(0) @binding(5) var<storage, read> BIAS: array<f32>;
 @group(0) @binding(6) var<storage, read_write> OUT: array<f32>;
 
@@ -72,8 +72,8 @@ fn a_quad(row: u32, k: u32, i: u32, end: u32) -> vec4<f32> {
     let r = row + select(i, 0u, along);
     let q = k + select(0u, i, along);
     let at = a_at + r * P.a.row + q * P.a.col;
-    if P.a.single == 0u && r < P.rows && q < end { v = A4[at / 4u]; }
-    for (var j = 0u; j < P.a.single; j++) {
+    if P.a.single * one == 0u && r < P.rows && q < end { v = quad(A4[at / 4u]); }
+    for (var j = 0u; j < P.a.single * one; j++) {
         let dr = select(0u, j, along);
         let dq = select(j, 0u, along);
         var x = 0.0;
@@ -89,8 +89,8 @@ fn b_quad(k: u32, col: u32, i: u32, end: u32) -> vec4<f32> {
     let c = col + select(i, 0u, along);
     let q = k + select(0u, i, along);
     let at = b_at + q * P.b.row + c * P.b.col;
-    if P.b.single == 0u && c < P.cols && q < end { v = B4[at / 4u]; }
-    for (var j = 0u; j < P.b.single; j++) {
+    if P.b.single * one == 0u && c < P.cols && q < end { v = quad(B4[at / 4u]); }
+    for (var j = 0u; j < P.b.single * one; j++) {
         let dc = select(0u, j, along);
         let dq = select(j, 0u, along);
         var x = 0.0;
@@ -105,13 +105,13 @@ fn aim(col: u32) {}
 fn put_quad(row: u32, col: u32, v: vec4<f32>) {
     var x = v;
     // no unrolling here either: one store in the code, four times
-    for (var j = 0u; j < 4u * P.one; j++) {
+    for (var j = 0u; j < 4u * one; j++) {
         let c = col + j;
         if c < P.cols {
             var y = x.x;
-            if (P.flags & 4u) == 0u { y *= P.alpha; }
-            if (P.flags & 1u) != 0u { y += P.beta * BIAS[bias_at + row * P.bias.row + c * P.bias.col]; }
-            if (P.flags & 2u) != 0u { y = relu(y); }
+            if (P.flags * one & 4u) == 0u { y *= P.alpha; }
+            if (P.flags * one & 1u) != 0u { y += P.beta * BIAS[bias_at + row * P.bias.row + c * P.bias.col]; }
+            if (P.flags * one & 2u) != 0u { y = relu(y); }
             OUT[out_at + row * P.cols + c] = y;
         }
         x = x.yzww;

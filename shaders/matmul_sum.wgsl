@@ -31,22 +31,23 @@ fn main(
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) t: u32,
 ) {
+    one = groups.z;
     let i = (wg.x + wg.y * groups.x) * 64u + t;
     if i >= P.n { return; }
     let batch = i / P.size;
     let at = i % P.size;
     var v = 0.0;
-    for (var s = 0u; s < P.splits; s++) {
+    for (var s = 0u; s < P.splits * one; s++) {
         v += PARTS[(batch * P.splits + s) * P.size + at];
     }
     v *= P.alpha;
-    if (P.flags & 1u) != 0u {
+    if (P.flags * one & 1u) != 0u {
         let z2 = batch % P.batch2;
         let z1 = batch / P.batch2 % P.batch1;
         let z0 = batch / P.batch2 / P.batch1;
         let b = P.bias + z0 * P.bias_batch0 + z1 * P.bias_batch1 + z2 * P.bias_batch2;
         v += P.beta * BIAS[b + at / P.cols * P.bias_row + at % P.cols * P.bias_col];
     }
-    if (P.flags & 2u) != 0u { v = relu(v); }
+    if (P.flags * one & 2u) != 0u { v = relu(v); }
     OUT[P.out + i] = v;
 }

@@ -12,6 +12,7 @@ fn main(
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) t: u32,
 ) {
+    one = groups.z;
     let id = wg.x + wg.y * groups.x;
     if id >= P.tiles { return; }
     let z = id / (P.tiles_x * P.tiles_y);
@@ -32,7 +33,7 @@ fn main(
     for (var k = split * P.chunk; k < end; k += 16u) {
         var a = Block();
         var b = Block();
-        for (var i = 0u; i < 4u * P.one; i++) {
+        for (var i = 0u; i < 4u * one; i++) {
             a = Block(a.y, a.z, a.w, a_quad(row, k + deep, i, end));
             b = Block(b.y, b.z, b.w, b_quad(k + deep, col, i, end));
         }

@@ -11,6 +11,7 @@ fn main(
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) lane: u32,
 ) {
+    one = groups.z;
     let id = wg.x + wg.y * groups.x;
     if id >= P.tiles { return; }
     let z = id / (P.tiles_x * P.tiles_y);
@@ -25,10 +26,10 @@ fn main(
         var a = Block();
         var b = Block();
         // the bounds are parameters so that compilers leave these loops small: their bodies hold all the loads
-        for (var i = 0u; i < P.a_quads; i++) {
+        for (var i = 0u; i < P.a_quads * one; i++) {
             a = Block(a.y, a.z, a.w, a_quad(row, k, i, end));
         }
-        for (var i = 0u; i < 4u * P.one; i++) {
+        for (var i = 0u; i < 4u * one; i++) {
             b = Block(b.y, b.z, b.w, b_quad(k, col, i, end));
         }
         multiply(turn(a, a_turned()), turn(b, b_turned()));

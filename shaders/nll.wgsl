@@ -38,6 +38,7 @@ fn main(
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) t: u32,
 ) {
+    one = groups.z;
     var loss = 0.0;
     var weight = 0.0;
     for (var i = (wg.x + wg.y * groups.x) * 64u + t; i < P.n; i += P.step) {
@@ -49,13 +50,13 @@ fn main(
                 report(P.command, c);
             } else {
                 w = 1.0;
-                if (P.flags & 1u) != 0u { w = WEIGHT[P.weight + c.x]; }
+                if (P.flags * one & 1u) != 0u { w = WEIGHT[P.weight + c.x]; }
                 l = -w * X[P.x + (i / P.inner * P.classes + c.x) * P.inner + i % P.inner];
             }
         }
         loss += l;
         weight += w;
-        if P.reduction == 0u { OUT[P.out + i] = l; }
+        if P.reduction * one == 0u { OUT[P.out + i] = l; }
     }
     losses[t] = loss;
     weights[t] = weight;
@@ -67,10 +68,10 @@ fn main(
         }
         workgroupBarrier();
     }
-    if t == 0u && P.reduction != 0u {
+    if t == 0u && P.reduction * one != 0u {
         var l = losses[0];
         // with all targets ignored 0 / 0: NaN, as it should be
-        if P.reduction == 1u { l /= weights[0]; }
+        if P.reduction * one == 1u { l /= weights[0]; }
         OUT[P.out] = l;
         TOTAL[P.total] = weights[0];
     }

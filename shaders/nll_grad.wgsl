@@ -33,6 +33,7 @@ fn main(
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) t: u32,
 ) {
+    one = groups.z;
     let i = (wg.x + wg.y * groups.x) * 64u + t;
     if i >= P.n { return; }
     let row = i / P.inner;
@@ -43,12 +44,12 @@ fn main(
     // ignored targets and those that were reported have no gradient
     if (c.x != P.ignore_low || c.y != P.ignore_high) && c.y == 0u && c.x < P.classes {
         var w = 1.0;
-        if (P.flags & 1u) != 0u { w = WEIGHT[P.weight + c.x]; }
+        if (P.flags * one & 1u) != 0u { w = WEIGHT[P.weight + c.x]; }
         var g = 0.0;
-        if P.reduction == 0u { g = GRAD[P.grad + at]; } else { g = GRAD[P.grad]; }
-        if P.reduction == 1u { g /= TOTAL[P.total]; }
+        if P.reduction * one == 0u { g = GRAD[P.grad + at]; } else { g = GRAD[P.grad]; }
+        if P.reduction * one == 1u { g /= TOTAL[P.total]; }
         var p = 0.0;
-        if (P.flags & 2u) != 0u { p = m_exp(X[P.x + i]); }
+        if (P.flags * one & 2u) != 0u { p = m_exp(X[P.x + i]); }
         if c.x == class_at { p -= 1.0; }
         v = w * g * p;
     }

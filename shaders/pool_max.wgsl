@@ -34,6 +34,7 @@ fn main(
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) t: u32,
 ) {
+    one = groups.z;
     let i = (wg.x + wg.y * groups.x) * 64u + t;
     if i >= P.n { return; }
     let row = divide(i, P.out_w, P.per_out_w);
@@ -45,9 +46,9 @@ fn main(
     var best = P.lowest;
     // a window of -inf alone gives its first cell
     var place = 0xffffffffu;
-    for (var ky = 0u; ky < P.kernel_h; ky++) {
+    for (var ky = 0u; ky < P.kernel_h * one; ky++) {
         let y = top + ky * P.dilation_h;
-        for (var kx = 0u; kx < P.kernel_w; kx++) {
+        for (var kx = 0u; kx < P.kernel_w * one; kx++) {
             let x = left + kx * P.dilation_w;
             if y < P.height && x < P.width {
                 let at = y * P.width + x;

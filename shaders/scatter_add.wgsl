@@ -34,6 +34,7 @@ fn main(
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) t: u32,
 ) {
+    one = groups.z;
     let i = (wg.x + wg.y * groups.x) * 64u + t;
     if i >= P.n { return; }
     let c = INDEX[P.index + i];
@@ -53,7 +54,7 @@ fn main(
     var at = P.out + c.x * P.stride;
     var place_at = P.source;
     var rest = i;
-    for (var d = P.dims; d > 0u; d--) {
+    for (var d = P.dims * one; d > 0u; d--) {
         let size = P.sizes[(d - 1u) / 4u][(d - 1u) % 4u];
         let p = rest % size;
         rest /= size;

@@ -32,10 +32,10 @@ struct Step {
 
 fn update(param: f32, grad: f32, state: f32) -> Step {
     var g = grad;
-    if (P.flags & 1u) != 0u { g = -g; }
-    if P.weight_decay != 0.0 { g += P.weight_decay * param; }
+    if (P.flags * one & 1u) != 0u { g = -g; }
+    if P.weight_decay * f32(one) != 0.0 { g += P.weight_decay * param; }
     var buf = state;
-    if (P.flags & 2u) != 0u {
+    if (P.flags * one & 2u) != 0u {
         buf = select(P.momentum * buf + P.undamped * g, g, (P.flags & 4u) != 0u);
         g = select(buf, g + P.momentum * buf, (P.flags & 8u) != 0u);
     }

@@ -22,19 +22,20 @@ fn main(
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) t: u32,
 ) {
+    one = groups.z;
     let i = (wg.x + wg.y * groups.x) * 64u + t;
     if i >= P.rows { return; }
     let at = i / P.inner * P.n * P.inner + i % P.inner;
     // a NaN may or may not be the maximum: it reaches every result through the sum
     var top = P.lowest;
-    for (var j = 0u; j < P.n; j++) { top = max(top, X[P.x + at + j * P.inner]); }
+    for (var j = 0u; j < P.n * one; j++) { top = max(top, X[P.x + at + j * P.inner]); }
     var sum = 0.0;
-    for (var j = 0u; j < P.n; j++) { sum += m_exp(X[P.x + at + j * P.inner] - top); }
+    for (var j = 0u; j < P.n * one; j++) { sum += m_exp(X[P.x + at + j * P.inner] - top); }
     let ln = m_log(sum);
-    for (var j = 0u; j < P.n; j++) {
+    for (var j = 0u; j < P.n * one; j++) {
         let v = X[P.x + at + j * P.inner] - top;
         var y = v - ln;
-        if P.log == 0u { y = m_exp(v) / sum; }
+        if P.log * one == 0u { y = m_exp(v) / sum; }
         OUT[P.out + at + j * P.inner] = y;
     }
 }

@@ -22,19 +22,20 @@ fn main(
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) t: u32,
 ) {
+    one = groups.z;
     let i = (wg.x + wg.y * groups.x) * 64u + t;
     if i >= P.rows { return; }
     let at = i / P.inner * P.n * P.inner + i % P.inner;
     var sum = 0.0;
-    for (var j = 0u; j < P.n; j++) {
+    for (var j = 0u; j < P.n * one; j++) {
         let g = GRAD[P.grad + at + j * P.inner];
-        if P.log == 0u { sum += g * Y[P.y + at + j * P.inner]; } else { sum += g; }
+        if P.log * one == 0u { sum += g * Y[P.y + at + j * P.inner]; } else { sum += g; }
     }
-    for (var j = 0u; j < P.n; j++) {
+    for (var j = 0u; j < P.n * one; j++) {
         let g = GRAD[P.grad + at + j * P.inner];
         let y = Y[P.y + at + j * P.inner];
         var v = g - m_exp(y) * sum;
-        if P.log == 0u { v = y * (g - sum); }
+        if P.log * one == 0u { v = y * (g - sum); }
         OUT[P.out + at + j * P.inner] = v;
     }
 }

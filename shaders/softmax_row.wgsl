@@ -22,6 +22,7 @@ fn main(
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) t: u32,
 ) {
+    one = groups.z;
     let row = wg.x + wg.y * groups.x;
     if row >= P.rows { return; }
     let at = P.x + row * P.n;
@@ -48,7 +49,7 @@ fn main(
     for (var j = t; j < P.n; j += 64u) {
         let v = X[at + j] - top;
         var y = v - ln;
-        if P.log == 0u { y = m_exp(v) / sum; }
+        if P.log * one == 0u { y = m_exp(v) / sum; }
         OUT[P.out + row * P.n + j] = y;
     }
 }

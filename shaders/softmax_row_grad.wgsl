@@ -23,13 +23,14 @@ fn main(
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) t: u32,
 ) {
+    one = groups.z;
     let row = wg.x + wg.y * groups.x;
     if row >= P.rows { return; }
     let at = row * P.n;
     var sum = 0.0;
     for (var j = t; j < P.n; j += 64u) {
         let g = GRAD[P.grad + at + j];
-        if P.log == 0u { sum += g * Y[P.y + at + j]; } else { sum += g; }
+        if P.log * one == 0u { sum += g * Y[P.y + at + j]; } else { sum += g; }
     }
     part[t] = sum;
     workgroupBarrier();
@@ -42,7 +43,7 @@ fn main(
         let g = GRAD[P.grad + at + j];
         let y = Y[P.y + at + j];
         var v = g - m_exp(y) * sum;
-        if P.log == 0u { v = y * (g - sum); }
+        if P.log * one == 0u { v = y * (g - sum); }
         OUT[P.out + at + j] = v;
     }
 }

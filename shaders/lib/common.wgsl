@@ -1,5 +1,9 @@
 // Small functions that several kernels need. NaN is told by its bits: compilers may assume that there is none.
 
+// NOTE [Hidden bounds]: where a loop or an `if` depends on parameters alone, lavapipe may write their values into the kernel, and
+// compile it anew for each dispatch. They are multiplied by this, the number of workgroups in z, which it cannot know to be 1.
+var<private> one: u32;
+
 fn is_nan(x: f32) -> bool {
     return (bitcast<u32>(x) & 0x7fffffffu) > 0x7f800000u;
 }

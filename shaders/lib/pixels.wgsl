@@ -1,24 +1,40 @@
-// Four neighbours of a row by two loads of whole quads, wherever they start: a load by lanes costs by its number, not its width.
-// Declared elsewhere: X4.
+// The elements of a row by quads, from any place on. Each quad of the buffer is loaded once, and only where the row needs it:
+// what a load costs is what its lanes take.
+// Declared elsewhere: X4, quad().
 
-// a quad of X4; places before the first and after the last give one that is there
-fn whole_quad(place: i32) -> vec4<f32> {
-    return X4[u32(clamp(place, 0, i32(arrayLength(&X4)) - 1))];
+// the row's first element, one past the last that is wanted, the element at x = 0, and the quad that was loaded last
+var<private> row_first: i32;
+var<private> row_end: i32;
+var<private> row_last: vec4<f32>;
+
+fn row_part(place: i32) -> vec4<f32> {
+    var v = vec4<f32>();
+    if 4 * place < row_end && 4 * place + 3 >= row_first { v = quad(X4[place]); }
+    return v;
 }
 
-// the elements at, at + 1, at + 2, at + 3; `at` may have wrapped below 0
-fn loose_quad(at: u32) -> vec4<f32> {
-    let place = i32(at) >> 2u;
-    let a = whole_quad(place);
-    let b = whole_quad(place + 1);
+// four elements from place `at` on, of the two quads that hold them
+fn shifted(a: vec4<f32>, b: vec4<f32>, at: u32) -> vec4<f32> {
     let by_two = (at & 2u) != 0u;
-    let by_one = (at & 1u) != 0u;
     let v = select(a, vec4(a.zw, b.xy), by_two);
-    return select(v, vec4(v.yzw, select(b.x, b.z, by_two)), by_one);
+    return select(v, vec4(v.yzw, select(b.x, b.z, by_two)), (at & 1u) != 0u);
 }
 
-// the elements of a row of `width` from x on, 0 beside it
-fn row_quad(row: u32, x: u32, width: u32, there: bool) -> vec4<f32> {
+// Begins a row of `width` elements at x, of which `reach` are wanted; x may have wrapped below 0. Where the row is not `there`
+// all elements are 0.
+fn start_row(row: u32, x: u32, width: u32, reach: u32, there: bool) {
+    row_first = select(0x7fffffff, i32(row), there);
+    row_end = select(0, i32(row) + min(i32(width), i32(x + reach)), there);
+    row_last = row_part((i32(row) + i32(x)) >> 2u);
+}
+
+// the next four elements of the row, which begin at x: 0 beside it
+fn row_quad(x: u32, width: u32) -> vec4<f32> {
+    // a row that is not there has no elements, whatever this place is
+    let at = row_first + i32(x);
+    let next = row_part((at >> 2u) + 1);
+    let v = shifted(row_last, next, u32(at));
+    row_last = next;
     let inside = (vec4(x) + vec4(0u, 1u, 2u, 3u)) < vec4(width);
-    return select(vec4<f32>(), loose_quad(row + x), inside & vec4<bool>(there));
+    return select(vec4<f32>(), v, inside & vec4<bool>(row_first != 0x7fffffff));
 }

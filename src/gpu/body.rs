@@ -4,7 +4,8 @@ use super::adapter::Features;
 use super::elements::{raw_dtype, scalar_expr, scalar_words, wgsl_type};
 use crate::dtype::DType;
 use crate::program::{Action, Program, WgslFn};
-use std::collections::{BTreeMap, BTreeSet};
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt::Write;
 
 /// True for a program that only moves elements: any adapter can do that for any dtype.
@@ -19,17 +20,39 @@ fn step(action: &Action, from: DType, to: DType) -> Option<WgslFn> {
     }
 }
 
+/// What names an action: rows are statics.
+fn address(action: &Action) -> usize {
+    match *action {
+        Action::Row(r) => std::ptr::from_ref(r) as usize,
+        Action::Cast => 0,
+    }
+}
+
+/// Whether there is WGSL for a step. Asked for at every launch, so that answers are kept: finding out writes the text.
+fn known(action: &Action, from: DType, to: DType) -> bool {
+    thread_local! {
+        static KNOWN: RefCell<HashMap<(usize, DType, DType), bool>> = RefCell::default();
+    }
+    KNOWN.with_borrow_mut(|k| *k.entry((address(action), from, to)).or_insert_with(|| step(action, from, to).is_some()))
+}
+
 /// Whether WGSL can express every step with these features.
 pub(super) fn supports(p: &Program, features: &Features) -> bool {
     if is_raw(p) {
         return true;
     }
     let native = |d: DType| d != DType::F64 || features.f64;
+    let mut last = None;
     p.loads.iter().chain(&p.scalars).all(|&d| native(d))
         && p.instrs.iter().all(|i| {
+            // chains repeat themselves
+            let this = (address(&i.action), i.dtype, i.out);
+            if last.replace(this) == Some(this) {
+                return true;
+            }
             native(i.dtype)
                 && native(i.out)
-                && (i.dtype == i.out && matches!(i.action, Action::Cast) || step(&i.action, i.dtype, i.out).is_some())
+                && (i.dtype == i.out && matches!(i.action, Action::Cast) || known(&i.action, i.dtype, i.out))
         })
 }
 

@@ -49,6 +49,8 @@ pub(super) enum Grain {
     Atomic,
     /// `f64`
     Double,
+    /// `vec2<u64>`: a [`Grain::Four`] that is only read, see [`super::Recorder::wide_loads`].
+    Wide,
 }
 
 impl Grain {
@@ -59,6 +61,7 @@ impl Grain {
             Grain::Four => "vec4<u32>",
             Grain::Atomic => "atomic<u32>",
             Grain::Double => "f64",
+            Grain::Wide => "vec2<u64>",
         }
     }
 
@@ -69,6 +72,7 @@ impl Grain {
             Grain::Four => 'f',
             Grain::Atomic => 'a',
             Grain::Double => 'd',
+            Grain::Wide => 'l',
         }
     }
 }
@@ -81,6 +85,7 @@ fn word(g: Grain, b: &str, i: &str) -> String {
         Grain::Two => format!("{b}[({i}) >> 1u][({i}) & 1u]"),
         Grain::Four => format!("{b}[({i}) >> 2u][({i}) & 3u]"),
         Grain::Double => unreachable!("an array of f64 has no words"),
+        Grain::Wide => unreachable!("long words are loaded by whole vectors only"),
     }
 }
 
@@ -135,6 +140,20 @@ pub(super) fn load_one(d: DType, g: Grain, b: &str, i: &str) -> String {
 pub(super) fn load_four(d: DType, g: Grain, b: &str, i: &str, tag: &str) -> (String, [String; 4]) {
     let lanes = ["x", "y", "z", "w"];
     let one = |k: usize| load_one(d, g, b, &format!("({i} + {k}u)"));
+    if g == Grain::Wide {
+        // then as for a `Grain::Four`
+        let whole = |v: &str, at: &str| {
+            format!(
+                "let q{v}{tag} = {b}[{at}];\nlet {v}{tag} = vec4<u32>(u32(q{v}{tag}.x), u32(q{v}{tag}.x >> 32u), u32(q{v}{tag}.y), u32(q{v}{tag}.y >> 32u));\n"
+            )
+        };
+        if d.size() == 4 {
+            let e = |k: usize| unpack(d, &format!("v{tag}.{}", lanes[k]), "0u");
+            return (whole("v", &format!("{i} >> 2u")), std::array::from_fn(e));
+        }
+        let lines = whole("v", &format!("{i} >> 1u")) + &whole("w", &format!("({i} >> 1u) + 1u"));
+        return (lines, [("v", "xy"), ("v", "zw"), ("w", "xy"), ("w", "zw")].map(|(v, s)| format!("{v}{tag}.{s}")));
+    }
     match (d.size(), g) {
         (4, Grain::Four) => {
             let line = format!("let v{tag} = {b}[{i} >> 2u];\n");

@@ -74,7 +74,7 @@ impl<'a> Slots<'a> {
     }
 
     /// Chooses what each binding's array is made of, by the operands that lie in it.
-    pub fn choose(&mut self, loads: &[Operand], stores: &[Operand]) -> Result<()> {
+    pub fn choose(&mut self, loads: &[Operand], stores: &[Operand], wide: bool) -> Result<()> {
         for slot in 0..self.buffers.len() {
             let uses = || loads.iter().chain(stores).filter(|o| o.slot == slot);
             let all = |f: &dyn Fn(&Operand) -> bool| uses().all(f);
@@ -89,7 +89,7 @@ impl<'a> Slots<'a> {
             } else if stores.iter().any(byte_store) {
                 Grain::Atomic
             } else if all(&|o| o.class == Class::Vec && !packed(o.dtype)) {
-                Grain::Four
+                if wide && !self.written[slot] { Grain::Wide } else { Grain::Four }
             } else if all(&|o| o.dtype.size() == 8 && o.class != Class::Vec)
                 || all(&|o| o.dtype.size() == 2 && o.class == Class::Vec)
             {
@@ -240,7 +240,7 @@ pub fn run(
         });
     }
     let stored = ops.split_off(loads.len());
-    slots.choose(&ops, &stored)?;
+    slots.choose(&ops, &stored, rec.wide_loads())?;
     ensure!(
         slots.buffers.len() <= rec.limits().max_storage_buffers_per_shader_stage as usize,
         Device,

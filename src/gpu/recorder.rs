@@ -83,6 +83,7 @@ pub struct Recorder {
     queue: wgpu::Queue,
     limits: wgpu::Limits,
     subgroup_size: u32,
+    wide_loads: bool,
     name: String,
     // the pass borrows the encoder (its lifetime is forgotten): declared first, so that it drops first
     pass: Option<wgpu::ComputePass<'static>>,
@@ -133,8 +134,11 @@ impl Recorder {
         let fixed = info.subgroup_min_size == info.subgroup_max_size;
         let subgroup_size =
             if fixed && device.features().contains(wgpu::Features::SUBGROUP) { info.subgroup_min_size } else { 0 };
+        let wide_loads =
+            info.device_type == wgpu::DeviceType::Cpu && device.features().contains(wgpu::Features::SHADER_INT64);
         Ok(Recorder {
             subgroup_size,
+            wide_loads,
             params: Params::new(&device, &limits),
             pipelines: Pipelines::new(),
             readbacks: Readbacks::default(),
@@ -169,6 +173,11 @@ impl Recorder {
     /// The number of invocations in a subgroup where shaders may use subgroups and all have that one size, else 0.
     pub fn subgroup_size(&self) -> u32 {
         self.subgroup_size
+    }
+
+    /// True where kernels should load long words: a software adapter that puts loads together word by word.
+    pub fn wide_loads(&self) -> bool {
+        self.wide_loads
     }
 
     /// What was done so far.
@@ -220,14 +229,17 @@ impl Recorder {
         self.pipelines.make(&self.device, &self.limits, key, source)
     }
 
-    /// Runs `f` with kernels written but neither compiled nor launched, as if subgroups had this size (0: none), and gives what
+    /// Runs `f` with kernels written but neither compiled nor launched, as if subgroups had this size (0: none,
+    /// and no long words), and gives what
     /// was written: so that tests see the kernels of adapters that are not there.
     #[cfg(test)]
     pub fn dry(&mut self, subgroup_size: u32, f: impl FnOnce(&mut Recorder)) -> Vec<KernelSource> {
         let real = std::mem::replace(&mut self.subgroup_size, subgroup_size);
+        let wide = std::mem::replace(&mut self.wide_loads, subgroup_size > 0);
         self.written = Some(Vec::new());
         f(self);
         self.subgroup_size = real;
+        self.wide_loads = wide;
         self.written.take().expect("set above")
     }
 
@@ -315,9 +327,10 @@ impl Recorder {
     /// A buffer of at least so many bytes, from the pool where it has one; its contents are undefined.
     pub fn alloc(&mut self, bytes: u64) -> Result<Buffer> {
         self.pool.collect(self.count.submissions);
-        let binding = self.limits.max_storage_buffer_binding_size & !3;
+        // whole quads, since kernels load the last one whole
+        let binding = self.limits.max_storage_buffer_binding_size & !15;
         let mut class = size_class(bytes);
-        for limit in [binding, self.limits.max_buffer_size & !3] {
+        for limit in [binding, self.limits.max_buffer_size & !15] {
             if bytes <= limit && class > limit {
                 class = limit;
             }

@@ -322,17 +322,19 @@ impl Job<'_> {
             let _ = writeln!(t, "let g = (wg.x + wg.y * nwg.x) * {GROUP}u + lid;\nif g >= P.total {{ return; }}");
         }
         decompose(&mut t, "g", "i", "k", nk);
-        // by blocks, as in the first pass
+        // by blocks, as in the first pass; the bound as NOTE [Hidden bounds] tells
         let blocks = matches!(self.kind, ReduceKind::Sum) && self.dtype.is_float();
         let take = "one = wt_join(one, parts[g * P.splits + s]);";
         if blocks {
             let _ = writeln!(
                 t,
-                "var one = wt_start();\nvar all = wt_start();\nvar taken = 0u;\nfor (var s = {first}; s < P.splits; s = s + {step}u) {{\n{take}\ntaken = taken + 1u;\nif (taken & 31u) == 0u {{ all = wt_join(all, one); one = wt_start(); }}\n}}\none = wt_join(all, one);"
+                "var one = wt_start();\nvar all = wt_start();\nvar taken = 0u;\nfor (var s = {first}; s < P.splits * nwg.z; s = s + {step}u) {{\n{take}\ntaken = taken + 1u;\nif (taken & 31u) == 0u {{ all = wt_join(all, one); one = wt_start(); }}\n}}\none = wt_join(all, one);"
             );
         } else {
-            let _ =
-                writeln!(t, "var one = wt_start();\nfor (var s = {first}; s < P.splits; s = s + {step}u) {{ {take} }}");
+            let _ = writeln!(
+                t,
+                "var one = wt_start();\nfor (var s = {first}; s < P.splits * nwg.z; s = s + {step}u) {{ {take} }}"
+            );
         }
         t.push_str(if group {
             "let acc = wt_block(one, lid);\nif lid == 0u && unit < P.total {\n"

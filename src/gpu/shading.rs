@@ -23,11 +23,15 @@ pub(super) enum Language {
 use Language::*;
 
 /// What a kernel may use beyond WebGPU's core.
-const EXTRAS: [(Capabilities, &str); 2] = [(Capabilities::FLOAT64, "f64"), (Capabilities::SUBGROUP, "subgroups")];
+const EXTRAS: [(Capabilities, &str); 3] =
+    [(Capabilities::FLOAT64, "f64"), (Capabilities::SUBGROUP, "subgroups"), (Capabilities::SHADER_INT64, "long words")];
 
 /// What a language cannot say, so that wgpu never offers it there.
-const EXCLUDED: &[(Capabilities, Language, &str)] =
-    &[(Capabilities::FLOAT64, Msl, "Metal has no double"), (Capabilities::FLOAT64, Glsl, "GLSL ES has no double")];
+const EXCLUDED: &[(Capabilities, Language, &str)] = &[
+    (Capabilities::FLOAT64, Msl, "Metal has no double"),
+    (Capabilities::FLOAT64, Glsl, "GLSL ES has no double"),
+    (Capabilities::SHADER_INT64, Glsl, "GLSL ES has no long words"),
+];
 
 /// WebGPU's default limits, as far as a kernel's text is bound by them.
 const MAX_STORAGE_BUFFERS: usize = 8;
@@ -53,7 +57,7 @@ impl Checked {
         let mut needs = Capabilities::empty();
         let mut tried = Vec::new();
         // every set of extras, the small ones first
-        for set in [0, 1, 2, 3] {
+        for set in [0, 1, 2, 4, 3, 5, 6, 7] {
             let caps = EXTRAS.iter().enumerate().filter(|(i, _)| set >> i & 1 == 1);
             needs = caps.fold(Capabilities::empty(), |all, (_, c)| all | c.0);
             match Validator::new(ValidationFlags::all(), needs).validate(&module) {

@@ -83,9 +83,6 @@ impl Job<'_> {
 
     fn run_gpu(&self, device: Device) -> Result<bool> {
         let gpu = device_gpu(device)?;
-        if !gpu::pointwise::supports(&self.program, &gpu.features) {
-            return Ok(false);
-        }
         let mut rec = gpu.lock();
         for (a, fresh) in &self.stores {
             a.storage.gpu(&mut rec, *fresh)?;

@@ -139,12 +139,16 @@ fn sizes_that_do_not_fit_are_refused() {
 fn every_configuration_is_valid() {
     for core in [Core::Tile, Core::Wave(16), Core::Wave(32)] {
         for (operands, read) in [(FORWARD, 4), (INPUT, 2), (WEIGHT, 3)] {
-            crate::gpu::testing::check_wgsl(&core.source("conv", operands, read, 40));
+            crate::gpu::testing::check_wgsl(&core.source("conv", operands, read, 40, true));
         }
     }
-    crate::gpu::testing::check_wgsl(&conv_wave::wgsl());
-    for kernel in [[1, 2], [3, 3], [1, 5]] {
-        crate::gpu::testing::check_wgsl(&conv_wave::weight_wgsl(kernel));
+    for wide in [false, true] {
+        for rows in [8, 16] {
+            crate::gpu::testing::check_wgsl(&conv_wave::wgsl(rows, wide));
+        }
+        for kernel in [[1, 2], [3, 3], [1, 5]] {
+            crate::gpu::testing::check_wgsl(&conv_wave::weight_wgsl(kernel, wide));
+        }
     }
     crate::gpu::testing::check_wgsl(&source("conv2d sum", &[SUM], 1, 2, 7));
 }

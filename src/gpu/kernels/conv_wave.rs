@@ -5,29 +5,41 @@
 
 use super::conv::{ConvSpec, Sizes};
 use super::matmul::{Act, accumulators};
-use super::{per, source, word};
+use super::{per, quad, source, word};
 use crate::error::Result;
 use crate::gpu::{Buffer, GpuView, KernelSource, Recorder};
 use std::fmt::Write;
 
 const PIXELS: &str = include_str!("../../../shaders/lib/pixels.wgsl");
 
-/// Output channels and pixels of a lane, and of a tile.
-const ROWS: usize = 16;
+/// Pixels of a lane.
 const OCTET: usize = 8;
 const LANES: usize = 8;
 
-pub(super) fn wgsl() -> KernelSource {
-    let mut s = accumulators(2 * ROWS, "next_quad");
+/// Output channels of a tile, where there are so many.
+fn tile_rows(rows: usize) -> usize {
+    if rows <= 8 { 8 } else { 16 }
+}
+
+pub(super) fn wgsl(rows: usize, wide: bool) -> KernelSource {
+    let mut s = accumulators(2 * rows, "next_quad");
+    // writing to a String cannot fail
+    let _ = writeln!(s, "const ROWS: u32 = {rows}u;");
     s.push_str("fn multiply(a: vec2<f32>, low: vec4<f32>, high: vec4<f32>) {\n");
-    for r in 0..ROWS {
-        let (own, lane) = (["x", "y"][r % 2], r / 2);
-        // writing to a String cannot fail
+    let own = rows / 8;
+    for r in 0..rows {
+        let (own, lane) = (["x", "y"][r % own], r / own);
         let _ = writeln!(s, "    let w{r} = subgroupBroadcast(a.{own}, {lane}u);");
         let _ = writeln!(s, "    c{} += w{r} * low;\n    c{} += w{r} * high;", 2 * r, 2 * r + 1);
     }
     s.push_str("}\n");
-    source("conv2d wave", &[&s, PIXELS, include_str!("../../../shaders/conv_wave.wgsl")], 3, 1, 32)
+    source(
+        &format!("conv2d octets {rows}"),
+        &[quad(wide), &s, PIXELS, include_str!("../../../shaders/conv_wave.wgsl")],
+        3,
+        1,
+        32,
+    )
 }
 
 /// What moves over what, in the kernel's terms.
@@ -113,13 +125,13 @@ impl Walk {
     ) -> Result<()> {
         let row_octets = self.output[1].div_ceil(OCTET);
         let octets = s.batch * self.output[0] * row_octets;
-        let (tiles_x, tiles_y) = (octets.div_ceil(LANES), self.rows.div_ceil(ROWS));
+        let (tiles_x, tiles_y) = (octets.div_ceil(LANES), self.rows.div_ceil(tile_rows(self.rows)));
         let tiles = tiles_x * tiles_y * s.groups;
         let sample = s.groups * self.channels * self.input[0] * self.input[1];
         let out_sample = s.groups * self.rows * self.output[0] * self.output[1];
         word((x.offset + s.batch * sample).max(out.offset + s.batch * out_sample))?;
         let mut params = vec![word(self.rows)?, word(octets)?, word(row_octets)?];
-        params.extend([word(tiles_x)?, word(tiles_y)?, word(tiles)?, 1, act.flag() | u32::from(bias.is_some())]);
+        params.extend([word(tiles_x)?, word(tiles_y)?, word(tiles)?, act.flag() | u32::from(bias.is_some())]);
         params.extend([word(self.channels)?, word(self.input[0])?, word(self.input[1])?]);
         params.extend([word(s.kernel[0])?, word(s.kernel[1])?, word(self.stride_h)?, word(spec.dilation[0])?]);
         // what is negative wraps, and so do the kernel's sums
@@ -129,7 +141,9 @@ impl Walk {
         params.extend(self.weight[1..].iter().map(|&n| n as u32));
         params.extend([word(bias.map_or(0, |b| b.offset))?, word(out.offset)?]);
         params.extend([per(row_octets), per(self.output[0])]);
-        let k = rec.kernel("conv2d wave", || Ok(wgsl()))?;
+        let wide = rec.wide_loads();
+        let rows = tile_rows(self.rows);
+        let k = rec.kernel(&format!("conv2d octets {rows}"), || Ok(wgsl(rows, wide)))?;
         let buffers = [x.buffer, w.buffer, bias.map_or(w.buffer, |b| b.buffer), out.buffer];
         rec.dispatch(k, &buffers, &params, tiles as u32)
     }
@@ -175,7 +189,7 @@ impl WeightPlan {
 
 /// The kernel of the weight's gradient for a window's height and width: every tap of eight output channels is an
 /// accumulator of its own.
-pub(super) fn weight_wgsl(kernel: [usize; 2]) -> KernelSource {
+pub(super) fn weight_wgsl(kernel: [usize; 2], wide: bool) -> KernelSource {
     let [kh, kw] = kernel;
     let taps = kh * kw;
     let mut s = String::new();
@@ -204,8 +218,10 @@ pub(super) fn weight_wgsl(kernel: [usize; 2]) -> KernelSource {
             s,
             "    {{
         let y = top * P.stride_h + {ky}u * P.dilation_h - P.pad_h;
-        var low = row_quad(plane + y * P.width, x, P.width, y < P.height);
-        var high = row_quad(plane + y * P.width, x + 4u, P.width, y < P.height);"
+        start_row(plane + y * P.width, x, P.width, {}u, y < P.height);
+        var low = row_quad(x, P.width);
+        var high = row_quad(x + 4u, P.width);",
+            3 + kw
         );
         for kx in 0..kw {
             // pixels past the row's end meet no input, which may be infinite
@@ -236,7 +252,7 @@ pub(super) fn weight_wgsl(kernel: [usize; 2]) -> KernelSource {
     }
     let _ = writeln!(s, "}}\nconst TAPS: u32 = {taps}u;");
     let text = include_str!("../../../shaders/conv_wave_weight.wgsl");
-    source("conv2d wave weight", &[&s, PIXELS, text], 2, 1, 28)
+    source("conv2d wave weight", &[quad(wide), &s, PIXELS, text], 2, 1, 28)
 }
 
 /// Partial sums of the gradient for the weight, [group][part][row][column]: as the other core gives them.
@@ -263,7 +279,6 @@ pub(super) fn weight_grad(
         word(plan.splits)?,
         word(blocks)?,
         word(tiles)?,
-        1,
         word(s.input[0])?,
         word(s.input[1])?,
         word(s.output[0])?,
@@ -281,6 +296,7 @@ pub(super) fn weight_grad(
         per(s.output[0]),
     ];
     let [kh, kw] = s.kernel;
-    let k = rec.kernel(&format!("conv2d wave weight {kh}x{kw}"), || Ok(weight_wgsl([kh, kw])))?;
+    let wide = rec.wide_loads();
+    let k = rec.kernel(&format!("conv2d wave weight {kh}x{kw}"), || Ok(weight_wgsl([kh, kw], wide)))?;
     rec.dispatch(k, &[x.buffer, grad.buffer, parts], &params, tiles as u32)
 }

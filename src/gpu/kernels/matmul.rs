@@ -2,10 +2,10 @@
 //!
 //! NOTE [Two cores]: `matmul_tile.wgsl` shares panels through workgroup memory, as GPUs want it. On a software adapter a
 //! load by eight lanes costs a hundred times what a multiplication does, so `matmul_wave.wgsl` loads every element
-//! once per subgroup and broadcasts it. Which one runs depends on the adapter alone. Products and convolutions are the same
+//! once per subgroup, in long words where there are such, and broadcasts it. Which one runs depends on the adapter alone. Products and convolutions are the same
 //! cores over other operands.
 
-use super::{need_f32, source, word};
+use super::{need_f32, quad, source, word};
 use crate::error::{Result, ensure};
 use crate::gpu::{Buffer, GpuView, KernelId, KernelSource, Recorder};
 use crate::layout::collapse;
@@ -138,11 +138,19 @@ impl Core {
         param_words: usize,
     ) -> Result<KernelId> {
         let name = format!("{name} {}", self.name());
-        rec.kernel(&name, || Ok(self.source(&name, operands, read, param_words)))
+        let wide = rec.wide_loads();
+        rec.kernel(&name, || Ok(self.source(&name, operands, read, param_words, wide)))
     }
 
-    pub(super) fn source(self, name: &str, operands: &str, read: usize, param_words: usize) -> KernelSource {
-        source(name, &[operands, &self.wgsl()], read, 1, param_words)
+    pub(super) fn source(
+        self,
+        name: &str,
+        operands: &str,
+        read: usize,
+        param_words: usize,
+        wide: bool,
+    ) -> KernelSource {
+        source(name, &[quad(wide), operands, &self.wgsl()], read, 1, param_words)
     }
 }
 
@@ -171,8 +179,8 @@ pub(super) struct Plan {
     pub core: Core,
     pub splits: usize,
     pub tiles: usize,
-    /// rows, cols, depth, chunk, splits, tiles_x, tiles_y, tiles, one, a_quads
-    pub head: [u32; 10],
+    /// rows, cols, depth, chunk, splits, tiles_x, tiles_y, tiles, a_quads
+    pub head: [u32; 9],
 }
 
 impl Plan {
@@ -203,7 +211,6 @@ impl Plan {
             word(tiles_x)?,
             word(tiles_y)?,
             word(tiles)?,
-            1,
             quads,
         ];
         Ok(Plan { core, splits, tiles, head })
@@ -392,7 +399,7 @@ impl Product<'_> {
         params.extend([word(self.batch[1])?, word(self.batch[2])?]);
         params.push(if split { PARTIAL } else { flags });
         params.extend([epi.alpha.to_bits(), epi.beta.to_bits()]);
-        params.push(if split { 0 } else { word(self.out.1)? });
+        params.extend([if split { 0 } else { word(self.out.1)? }, 0]);
         params.extend(matrix(&self.a, a_kind, a_single)?);
         params.extend(matrix(&self.b, b_kind, b_single)?);
         let bias_words = matrix(&bias, 0, 0)?;
@@ -416,7 +423,7 @@ impl Product<'_> {
                     bias.0,
                     [bias_words[0], bias_words[1], bias_words[2], bias_words[3], bias_words[4], bias_words[5]],
                 ),
-                batch: [params[10], params[11]],
+                batch: [params[9], params[10]],
             };
             sum_parts(rec, &sum, self.out.0, self.out.1)?;
         }

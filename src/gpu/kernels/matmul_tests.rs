@@ -175,7 +175,9 @@ fn one_dispatch_and_one_pipeline_for_all_layouts() {
 #[test]
 fn every_configuration_is_valid() {
     for core in [Core::Tile, Core::Wave(16), Core::Wave(32)] {
-        crate::gpu::testing::check_wgsl(&core.source("matmul", OPERANDS, 5, 40));
+        for wide in [false, true] {
+            crate::gpu::testing::check_wgsl(&core.source("matmul", OPERANDS, 5, 40, wide));
+        }
     }
 }
 

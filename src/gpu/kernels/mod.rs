@@ -42,6 +42,15 @@ fn source(label: &str, pieces: &[&str], read: usize, written: usize, param_words
     }
 }
 
+/// How kernels load four neighbours at once, from arrays of `Quad`.
+fn quad(wide: bool) -> &'static str {
+    if wide {
+        include_str!("../../../shaders/lib/quad_wide.wgsl")
+    } else {
+        include_str!("../../../shaders/lib/quad.wgsl")
+    }
+}
+
 /// The library's exponential and logarithm: drivers' own are too inaccurate for losses.
 fn exp_log() -> String {
     crate::num::library(&["m_exp", "m_log"].into())
