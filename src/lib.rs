@@ -58,8 +58,9 @@ pub mod prelude {
 
     pub use crate::data::{DataLoader, Dataset, MNIST, TensorDataset};
     pub use crate::nn::{
-        AvgPool2d, Conv2d, CrossEntropyLoss, Dropout, Embedding, Flatten, Forward, Identity, L1Loss, LayerNorm, Linear,
-        MSELoss, MaxPool2d, Module, NLLLoss, ReLU, Sequential, StateDict, functional as F,
+        AdaptiveAvgPool2d, AdaptiveMaxPool2d, AvgPool2d, Conv2d, CrossEntropyLoss, Dropout, Embedding, Flatten,
+        Forward, GELU, Identity, L1Loss, LayerNorm, Linear, LogSoftmax, MSELoss, MaxPool2d, Module, NLLLoss, ReLU,
+        Sequential, Sigmoid, Softmax, StateDict, Tanh, functional as F,
     };
     pub use crate::optim::{Adam, AdamW, Optimizer, SGD};
     pub use crate::{nn, optim, sequential};

@@ -77,13 +77,50 @@ macro_rules! from_number {
 from_number!(bool => Bool as bool, i8 => Int as i64, i16 => Int as i64, i32 => Int as i64, i64 => Int as i64,
              u8 => Int as i64, u32 => Int as i64, usize => Int as i64, f32 => Float as f64, f64 => Float as f64);
 
+/// A float as Python prints it: the shortest digits that read back as it, an exponent of two digits or more with its sign.
+pub(crate) fn python_float(x: f64) -> String {
+    let text = format!("{x:?}");
+    match text.split_once('e') {
+        Some((mantissa, exponent)) => {
+            let (sign, digits) = exponent.strip_prefix('-').map_or(('+', exponent), |d| ('-', d));
+            format!("{mantissa}e{sign}{digits:0>2}").replace(".0e", "e")
+        }
+        None => text.replace("NaN", "nan"),
+    }
+}
+
 impl fmt::Display for Scalar {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Scalar::Bool(true) => f.write_str("True"),
             Scalar::Bool(false) => f.write_str("False"),
             Scalar::Int(i) => write!(f, "{i}"),
-            Scalar::Float(x) => write!(f, "{x:?}"),
+            Scalar::Float(x) => f.write_str(&python_float(*x)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::python_float;
+
+    #[test]
+    fn floats_print_as_in_python() {
+        let texts = [
+            (1.0, "1.0"),
+            (-0.0, "-0.0"),
+            (0.01, "0.01"),
+            (1e-4, "0.0001"),
+            (1e-5, "1e-05"),
+            (2.5e-8, "2.5e-08"),
+            (1e15, "1000000000000000.0"),
+            (1e16, "1e+16"),
+            (-1.5e300, "-1.5e+300"),
+            (f64::NAN, "nan"),
+            (f64::NEG_INFINITY, "-inf"),
+        ];
+        for (x, text) in texts {
+            assert_eq!(python_float(x), text);
         }
     }
 }

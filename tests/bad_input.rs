@@ -17,6 +17,12 @@ mod compare;
 #[path = "conformance/factors.rs"]
 mod factors;
 #[allow(dead_code, reason = "the conformance runner uses the rest")]
+#[path = "conformance/modules.rs"]
+mod modules;
+#[allow(dead_code, reason = "the conformance runner uses the rest")]
+#[path = "conformance/optim.rs"]
+mod optim;
+#[allow(dead_code, reason = "the conformance runner uses the rest")]
 #[path = "conformance/run.rs"]
 mod run;
 #[allow(dead_code, reason = "the conformance runner uses the rest")]

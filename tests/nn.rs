@@ -80,6 +80,79 @@ fn modules_print_as_pytorch_prints_them() {
 }
 
 #[test]
+fn small_modules_print_as_pytorch_prints_them() {
+    // the texts are PyTorch's own
+    let rows: [(&dyn std::fmt::Display, &str); 42] = [
+        (&nn::ELU::new(), "ELU(alpha=1.0)"),
+        (&nn::ELU::inplace(0.5), "ELU(alpha=0.5, inplace=True)"),
+        (&nn::CELU::new(), "CELU(alpha=1.0)"),
+        (&nn::CELU::inplace(2.0), "CELU(alpha=2.0, inplace=True)"),
+        (&nn::SELU::new(), "SELU()"),
+        (&nn::SELU::inplace(), "SELU(inplace=True)"),
+        (&nn::LeakyReLU::new(), "LeakyReLU(negative_slope=0.01)"),
+        (&nn::LeakyReLU::inplace(1e-5), "LeakyReLU(negative_slope=1e-05, inplace=True)"),
+        (&nn::Softplus::new(), "Softplus(beta=1.0, threshold=20.0)"),
+        (&nn::Hardtanh::new(), "Hardtanh(min_val=-1.0, max_val=1.0)"),
+        (&nn::Hardtanh::inplace((-2.0, 2.0)), "Hardtanh(min_val=-2.0, max_val=2.0, inplace=True)"),
+        (&nn::ReLU::inplace(), "ReLU(inplace=True)"),
+        (&nn::ReLU6::new(), "ReLU6()"),
+        (&nn::ReLU6::inplace(), "ReLU6(inplace=True)"),
+        (&nn::SiLU::inplace(), "SiLU(inplace=True)"),
+        (&nn::Mish::inplace(), "Mish(inplace=True)"),
+        (&nn::Hardswish::inplace(), "Hardswish()"),
+        (&nn::Hardsigmoid::inplace(), "Hardsigmoid()"),
+        (&nn::Threshold::new(0.1, 20), "Threshold(threshold=0.1, value=20)"),
+        (&nn::Threshold::inplace(0.1, 20.0), "Threshold(threshold=0.1, value=20.0, inplace=True)"),
+        (&nn::PReLU::default(), "PReLU(num_parameters=1)"),
+        (&nn::PReLU::new(3), "PReLU(num_parameters=3)"),
+        (&nn::Softmax::new(1), "Softmax(dim=1)"),
+        (&nn::LogSoftmax::new(-1), "LogSoftmax(dim=-1)"),
+        (&nn::Softmin::new(0), "Softmin(dim=0)"),
+        (&nn::Softmax2d::new(), "Softmax2d()"),
+        (&nn::GELU::new(), "GELU(approximate='none')"),
+        (&nn::GELU::with(wgtorch::Approximate::Tanh), "GELU(approximate='tanh')"),
+        (&nn::GLU::new(-1), "GLU(dim=-1)"),
+        (&nn::Hardshrink::new(), "Hardshrink(0.5)"),
+        (&nn::Softshrink::with(1.0), "Softshrink(1.0)"),
+        (&nn::Softsign::new(), "Softsign()"),
+        (&nn::Tanhshrink::new(), "Tanhshrink()"),
+        (&nn::LogSigmoid::new(), "LogSigmoid()"),
+        (&nn::Tanh::new(), "Tanh()"),
+        (&nn::Sigmoid::new(), "Sigmoid()"),
+        (&nn::Unflatten::new(1, [2, 5]), "Unflatten(dim=1, unflattened_size=(2, 5))"),
+        (&nn::AdaptiveAvgPool2d::new(5), "AdaptiveAvgPool2d(output_size=5)"),
+        (&nn::AdaptiveAvgPool2d::new((5, 7)), "AdaptiveAvgPool2d(output_size=(5, 7))"),
+        (&nn::AdaptiveMaxPool2d::new((None, Some(7))), "AdaptiveMaxPool2d(output_size=(None, 7))"),
+        (&Dropout::new(1.0), "Dropout(p=1.0, inplace=False)"),
+        (
+            &Conv2d::options(4, 5, 3).padding("same").build(),
+            "Conv2d(4, 5, kernel_size=(3, 3), stride=(1, 1), padding=same)",
+        ),
+    ];
+    for (module, text) in rows {
+        assert_eq!(module.to_string(), text);
+    }
+}
+
+#[test]
+fn class_weights_are_a_buffer() {
+    let loss = CrossEntropyLoss::with(wgtorch::CrossEntropyOptions::new().weight(&tensor!([1., 2., 1.])));
+    assert!(loss.parameters().is_empty());
+    assert_eq!(loss.state_dict().keys().collect::<Vec<_>>(), ["weight"]);
+    assert!(CrossEntropyLoss::new().state_dict().is_empty());
+    // two classes of equal chance: 3 log 2 over 3
+    let (x, target) = (tensor!([[0., 0., -1e9], [0., 0., -1e9]]), tensor!([0i64, 1]));
+    assert_close(&loss.call(&x, &target), &[2f64.ln()]);
+    // what is loaded and moved is what counts
+    let state = StateDict::from_iter([("weight".to_string(), tensor!([0., 4., 0.]))]);
+    loss.load_state_dict(&state, true).unwrap();
+    let x = tensor!([[0., 0., -1e9], [0., 1., -1e9]]);
+    assert_close(&loss.call(&x, &target), &[(1.0 + (-1f64).exp()).ln()]);
+    let loss = loss.to(F64);
+    assert_close(&loss.call(&x.to(F64), &target), &[(1.0 + (-1f64).exp()).ln()]);
+}
+
+#[test]
 fn names_come_in_pytorchs_order_and_shared_parameters_once() {
     let n = net();
     assert_eq!(n.steps, 3);

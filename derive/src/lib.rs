@@ -27,7 +27,7 @@
 //! ```
 //! Attributes of the struct: `#[module(name = "Net")]` (the name it prints under), `#[module(extra_repr = "method")]`.
 //! Attributes of a field: `#[module(skip)]` (not looked at, so its type needs no `Field`), `#[module(name = "0")]` (its
-//! name in `state_dict`), `#[module(buffer)]` (a `Tensor` that is saved but not trained) and
+//! name in `state_dict`), `#[module(buffer)]` (a `Tensor`, or an `Option` of one, that is saved but not trained) and
 //! `#[module(buffer, persistent = false)]` (nor saved).
 
 use proc_macro::TokenStream;
@@ -177,10 +177,22 @@ fn visit(i: usize, field: &Field) -> Result<Tokens> {
     let span = field.ty.span();
     Ok(if options.buffer.is_some() {
         let persistent = options.persistent.as_ref().is_none_or(LitBool::value);
+        if is_option(&field.ty) {
+            return Ok(quote::quote_spanned! {span=>
+                if let ::core::option::Option::Some(buffer) = &self.#member {
+                    ::wgtorch::nn::Visitor::buffer(visitor, #name, buffer, #persistent);
+                }
+            });
+        }
         quote::quote_spanned!(span=> ::wgtorch::nn::Visitor::buffer(visitor, #name, &self.#member, #persistent);)
     } else {
         quote::quote_spanned!(span=> ::wgtorch::nn::Field::visit(&self.#member, #name, visitor);)
     })
+}
+
+/// True for `Option<…>`, as far as its spelling tells.
+fn is_option(ty: &syn::Type) -> bool {
+    matches!(ty, syn::Type::Path(p) if p.path.segments.last().is_some_and(|s| s.ident == "Option"))
 }
 
 /// An identifier without the `r#` that keywords need.

@@ -79,6 +79,10 @@ where
     mean: Tensor,
     #[module(buffer, persistent = false)]
     mask: Tensor,
+    #[module(buffer)]
+    count: Option<Tensor>,
+    #[module(buffer)]
+    missing: Option<Tensor>,
     #[module(skip)]
     activation: &'a dyn Fn(f32) -> f32,
 }
@@ -125,6 +129,8 @@ fn a_nested_module_is_walked_in_order() {
         inner: Pair(Linear::new(2), PhantomData),
         mean: Tensor,
         mask: Tensor,
+        count: Some(Tensor),
+        missing: None,
         activation: &|x| x,
     };
     assert_eq!((net.activation)(1.0), 1.0);
@@ -144,6 +150,7 @@ fn a_nested_module_is_walked_in_order() {
             "parameter net.inner.0.b",
             "buffer net.mean",
             "passing buffer net.mask",
+            "buffer net.count",
             "Empty empty",
         ]
     );

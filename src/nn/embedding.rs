@@ -1,11 +1,11 @@
 //! A table of vectors that indices look up.
 
-use super::repr::python_float;
 use super::{Forward, Hooks, Module, init, parameter};
 use crate::device::Device;
 use crate::dtype::DType;
 use crate::error::{Result, ensure};
 use crate::ops::{EmbeddingOptions, empty};
+use crate::scalar::python_float;
 use crate::tensor::{Tensor, TensorOptions, unwrap};
 
 /// Rows of a table by index (`nn.Embedding`); drawn from N(0, 1).

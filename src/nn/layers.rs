@@ -1,10 +1,11 @@
-//! Layers: linear, convolution, pooling, dropout and the small ones.
+//! Layers: linear, convolution, dropout and changes of shape.
 
 use super::{Forward, Hooks, Module, Training, functional as F, init, parameter};
 use crate::device::Device;
 use crate::dtype::DType;
 use crate::error::{Result, ensure};
-use crate::ops::{AvgPool2dOptions, Conv2dOptions, MaxPool2dOptions, Padding, Pair, empty};
+use crate::ops::{Conv2dOptions, IntoSizes, Padding, Pair, empty};
+use crate::scalar::python_float;
 use crate::tensor::{Tensor, TensorOptions, unwrap};
 
 /// A bool as Python prints it.
@@ -270,96 +271,6 @@ impl Forward for Conv2d {
     }
 }
 
-/// The greatest element of each window (`nn.MaxPool2d`); takes a size or [`MaxPool2dOptions`].
-#[derive(Clone, Debug, Module)]
-#[module(extra_repr = "settings")]
-pub struct MaxPool2d {
-    #[module(skip)]
-    options: MaxPool2dOptions,
-    hooks: Hooks,
-}
-
-impl MaxPool2d {
-    /// With a window size, or options.
-    pub fn new(options: impl Into<MaxPool2dOptions>) -> MaxPool2d {
-        MaxPool2d { options: options.into(), hooks: Hooks::default() }
-    }
-    fn settings(&self) -> String {
-        let o = &self.options;
-        format!(
-            "kernel_size={}, stride={}, padding={}, dilation={}, ceil_mode={}",
-            o.kernel_size,
-            o.stride.unwrap_or(o.kernel_size),
-            o.padding,
-            o.dilation,
-            python(o.ceil_mode)
-        )
-    }
-}
-
-impl Forward for MaxPool2d {
-    #[track_caller]
-    fn forward(&self, input: &Tensor) -> Tensor {
-        input.max_pool2d(self.options)
-    }
-}
-
-/// The mean of each window (`nn.AvgPool2d`); takes a size or [`AvgPool2dOptions`].
-#[derive(Clone, Debug, Module)]
-#[module(extra_repr = "settings")]
-pub struct AvgPool2d {
-    #[module(skip)]
-    options: AvgPool2dOptions,
-    hooks: Hooks,
-}
-
-impl AvgPool2d {
-    /// With a window size, or options.
-    pub fn new(options: impl Into<AvgPool2dOptions>) -> AvgPool2d {
-        AvgPool2d { options: options.into(), hooks: Hooks::default() }
-    }
-    fn settings(&self) -> String {
-        let o = &self.options;
-        format!("kernel_size={}, stride={}, padding={}", o.kernel_size, o.stride.unwrap_or(o.kernel_size), o.padding)
-    }
-}
-
-impl Forward for AvgPool2d {
-    #[track_caller]
-    fn forward(&self, input: &Tensor) -> Tensor {
-        input.avg_pool2d(self.options)
-    }
-}
-
-/// `max(x, 0)` (`nn.ReLU`).
-#[derive(Debug, Default, Module)]
-#[module(extra_repr = "settings")]
-pub struct ReLU {
-    inplace: bool,
-    hooks: Hooks,
-}
-
-impl ReLU {
-    /// Into a new tensor.
-    pub fn new() -> ReLU {
-        ReLU::default()
-    }
-    /// Over its input.
-    pub fn inplace() -> ReLU {
-        ReLU { inplace: true, hooks: Hooks::default() }
-    }
-    fn settings(&self) -> String {
-        if self.inplace { "inplace=True".into() } else { String::new() }
-    }
-}
-
-impl Forward for ReLU {
-    #[track_caller]
-    fn forward(&self, input: &Tensor) -> Tensor {
-        if self.inplace { input.relu_() } else { input.relu() }
-    }
-}
-
 /// Dims from `start_dim` to `end_dim` as one (`nn.Flatten`).
 #[derive(Debug, Module)]
 #[module(extra_repr = "settings")]
@@ -396,6 +307,42 @@ impl Forward for Flatten {
     }
 }
 
+/// A dim split into several, one of whose sizes may be -1 (`nn.Unflatten`).
+///
+/// ```
+/// # use wgtorch::prelude::*;
+/// let unflatten = nn::Unflatten::new(1, [2, 5]);
+/// assert_eq!(unflatten.call(&zeros([3, 10], ())).shape(), [3, 2, 5]);
+/// assert_eq!(unflatten.to_string(), "Unflatten(dim=1, unflattened_size=(2, 5))");
+/// ```
+#[derive(Clone, Debug, Module)]
+#[module(extra_repr = "settings")]
+pub struct Unflatten {
+    dim: isize,
+    #[module(skip)]
+    sizes: Vec<isize>,
+    hooks: Hooks,
+}
+
+impl Unflatten {
+    /// A dim, and what it becomes.
+    pub fn new(dim: isize, unflattened_size: impl IntoSizes) -> Unflatten {
+        Unflatten { dim, sizes: unflattened_size.into_sizes(), hooks: Hooks::default() }
+    }
+    fn settings(&self) -> String {
+        let sizes: Vec<String> = self.sizes.iter().map(isize::to_string).collect();
+        let end = if sizes.len() == 1 { "," } else { "" };
+        format!("dim={}, unflattened_size=({}{end})", self.dim, sizes.join(", "))
+    }
+}
+
+impl Forward for Unflatten {
+    #[track_caller]
+    fn forward(&self, input: &Tensor) -> Tensor {
+        input.unflatten(self.dim, &self.sizes)
+    }
+}
+
 /// Zeros elements with probability `p` while training, and scales the others by `1 / (1 - p)` (`nn.Dropout`).
 #[derive(Debug, Module)]
 #[module(extra_repr = "settings")]
@@ -416,7 +363,7 @@ impl Dropout {
         Dropout { p, training: Training::default(), hooks: Hooks::default() }
     }
     fn settings(&self) -> String {
-        format!("p={}, inplace=False", self.p)
+        format!("p={}, inplace=False", python_float(self.p))
     }
 }
 

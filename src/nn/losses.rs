@@ -4,16 +4,20 @@ use super::Module;
 use crate::ops::{CrossEntropyOptions, Reduction};
 use crate::tensor::Tensor;
 
-/// [`Tensor::cross_entropy`] with its settings (`nn.CrossEntropyLoss`).
+/// [`Tensor::cross_entropy`] with its settings (`nn.CrossEntropyLoss`); the class weights, if there are any, are a buffer.
 #[derive(Clone, Debug, Default, Module)]
 pub struct CrossEntropyLoss {
+    #[module(buffer)]
+    weight: Option<Tensor>,
     #[module(skip)]
     options: CrossEntropyOptions,
 }
 
-/// [`Tensor::nll_loss`] with its settings (`nn.NLLLoss`).
+/// [`Tensor::nll_loss`] with its settings (`nn.NLLLoss`); the class weights, if there are any, are a buffer.
 #[derive(Clone, Debug, Default, Module)]
 pub struct NLLLoss {
+    #[module(buffer)]
+    weight: Option<Tensor>,
     #[module(skip)]
     options: CrossEntropyOptions,
 }
@@ -31,23 +35,31 @@ pub struct L1Loss {
 }
 
 macro_rules! losses {
-    ($($name:ident $method:ident $field:ident: $options:ty;)*) => {$(
+    ($($name:ident $method:ident |$options:ident: $t:ty| $fields:tt, |$own:ident| $settings:expr;)*) => {$(
         impl $name {
             /// With the mean of the losses.
-            pub fn new() -> $name { $name::default() }
+            pub fn new() -> $name {
+                $name::default()
+            }
             /// With other settings.
-            pub fn with(options: impl Into<$options>) -> $name { $name { $field: options.into() } }
+            pub fn with(options: impl Into<$t>) -> $name {
+                let $options = options.into();
+                $name $fields
+            }
             /// The loss of an input against a target.
             #[track_caller]
             pub fn call(&self, input: &Tensor, target: &Tensor) -> Tensor {
-                input.$method(target, self.$field.clone())
+                let $own = self;
+                input.$method(target, $settings)
             }
         }
     )*};
 }
 losses! {
-    CrossEntropyLoss cross_entropy options: CrossEntropyOptions;
-    NLLLoss nll_loss options: CrossEntropyOptions;
-    MSELoss mse_loss reduction: Reduction;
-    L1Loss l1_loss reduction: Reduction;
+    // the buffer is another handle of the options' weight: what `to` and `load_state_dict` do to it shows in both
+    CrossEntropyLoss cross_entropy |options: CrossEntropyOptions| { weight: options.weight.clone(), options },
+        |own| own.options.clone();
+    NLLLoss nll_loss |options: CrossEntropyOptions| { weight: options.weight.clone(), options }, |own| own.options.clone();
+    MSELoss mse_loss |reduction: Reduction| { reduction }, |own| own.reduction;
+    L1Loss l1_loss |reduction: Reduction| { reduction }, |own| own.reduction;
 }

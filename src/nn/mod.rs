@@ -1,5 +1,6 @@
 //! Modules: layers and containers that own parameters, the traits that hold them together, and the functional forms.
 
+mod activations;
 mod containers;
 mod embedding;
 pub mod functional;
@@ -9,18 +10,23 @@ mod layers;
 mod losses;
 mod module;
 mod norm;
+mod pools;
 mod repr;
 mod state;
 
+pub use activations::{
+    CELU, ELU, GELU, GLU, Hardshrink, Hardsigmoid, Hardswish, Hardtanh, LeakyReLU, LogSigmoid, LogSoftmax, Mish, PReLU,
+    ReLU, ReLU6, SELU, SiLU, Sigmoid, Softmax, Softmax2d, Softmin, Softplus, Softshrink, Softsign, Tanh, Tanhshrink,
+    Threshold,
+};
 pub use containers::{Identity, Sequential};
 pub use embedding::{Embedding, EmbeddingBuilder};
 pub use hooks::{Hook, HookHandle, Hooks, PreHook};
-pub use layers::{
-    AvgPool2d, Conv2d, Conv2dBuilder, Dropout, Flatten, Linear, LinearBuilder, MaxPool2d, PaddingMode, ReLU,
-};
+pub use layers::{Conv2d, Conv2dBuilder, Dropout, Flatten, Linear, LinearBuilder, PaddingMode, Unflatten};
 pub use losses::{CrossEntropyLoss, L1Loss, MSELoss, NLLLoss};
 pub use module::{Field, Forward, Module, Training, Visitor, parameter};
 pub use norm::{LayerNorm, LayerNormBuilder};
+pub use pools::{AdaptiveAvgPool2d, AdaptiveMaxPool2d, AvgPool2d, MaxPool2d};
 pub use repr::repr;
 pub use state::{IncompatibleKeys, StateDict};
 /// Implements the trait [`Module`](trait@Module) for a struct whose fields are layers, parameters, buffers and plain data.

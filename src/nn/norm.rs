@@ -1,11 +1,11 @@
 //! Layers that normalise.
 
 use super::layers::python;
-use super::repr::python_float;
 use super::{Forward, Hooks, Module, parameter};
 use crate::device::Device;
 use crate::dtype::DType;
 use crate::ops::{IntoSizes, LayerNormOptions, ones, zeros};
+use crate::scalar::python_float;
 use crate::tensor::{Tensor, TensorOptions};
 
 /// Zero mean and unit variance over trailing dims, then weight and bias (`nn.LayerNorm`).

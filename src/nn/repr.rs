@@ -35,17 +35,3 @@ fn folded(children: Vec<(String, String)>) -> Vec<(String, String)> {
     };
     out.into_iter().map(line).collect()
 }
-
-/// A float as Python's `repr` prints it.
-pub(super) fn python_float(x: f64) -> String {
-    let text =
-        if x != 0.0 && x.is_finite() && !(1e-4..1e16).contains(&x.abs()) { format!("{x:e}") } else { format!("{x:?}") };
-    // exponents have a sign and two digits at least
-    match text.split_once('e') {
-        Some((digits, exponent)) => {
-            let (sign, exponent) = exponent.strip_prefix('-').map_or(('+', exponent), |e| ('-', e));
-            format!("{digits}e{sign}{exponent:0>2}")
-        }
-        None => text.replace("NaN", "nan"),
-    }
-}

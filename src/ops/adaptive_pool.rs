@@ -12,18 +12,38 @@ use crate::tensor::{Ctx, Grads, Meta, Op, OutSpec, Saves, Tensor, apply, apply_o
 use smallvec::SmallVec;
 use std::sync::Arc;
 
-/// The output's height and width; `None` keeps the input's.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct AdaptiveSize(pub [Option<usize>; 2]);
+/// The output's height and width, which one number may stand for; `None` keeps the input's.
+#[derive(Clone, Copy, Debug)]
+pub struct AdaptiveSize {
+    /// Height and width.
+    pub hw: [Option<usize>; 2],
+    /// Given as one number, and printed so.
+    one: bool,
+}
+
+impl PartialEq for AdaptiveSize {
+    fn eq(&self, other: &AdaptiveSize) -> bool {
+        self.hw == other.hw
+    }
+}
+impl Eq for AdaptiveSize {}
+
+impl std::fmt::Display for AdaptiveSize {
+    /// As Python prints the number or the tuple.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let [h, w] = self.hw.map(|n| n.map_or("None".into(), |n| n.to_string()));
+        if self.one { f.write_str(&h) } else { write!(f, "({h}, {w})") }
+    }
+}
 
 impl From<usize> for AdaptiveSize {
     fn from(n: usize) -> AdaptiveSize {
-        AdaptiveSize([Some(n); 2])
+        AdaptiveSize { hw: [Some(n); 2], one: true }
     }
 }
 impl From<[usize; 2]> for AdaptiveSize {
     fn from(n: [usize; 2]) -> AdaptiveSize {
-        AdaptiveSize(n.map(Some))
+        n.map(Some).into()
     }
 }
 impl From<(usize, usize)> for AdaptiveSize {
@@ -32,8 +52,13 @@ impl From<(usize, usize)> for AdaptiveSize {
     }
 }
 impl From<[Option<usize>; 2]> for AdaptiveSize {
-    fn from(n: [Option<usize>; 2]) -> AdaptiveSize {
-        AdaptiveSize(n)
+    fn from(hw: [Option<usize>; 2]) -> AdaptiveSize {
+        AdaptiveSize { hw, one: false }
+    }
+}
+impl From<(Option<usize>, Option<usize>)> for AdaptiveSize {
+    fn from((h, w): (Option<usize>, Option<usize>)) -> AdaptiveSize {
+        [h, w].into()
     }
 }
 
@@ -213,7 +238,7 @@ fn check(name: &str, x: &[usize], size: AdaptiveSize) -> Result<[usize; 2]> {
              dimension {d} being empty"
         );
     }
-    Ok([size.0[0].unwrap_or(x[n - 2]), size.0[1].unwrap_or(x[n - 1])])
+    Ok([size.hw[0].unwrap_or(x[n - 2]), size.hw[1].unwrap_or(x[n - 1])])
 }
 
 methods! {

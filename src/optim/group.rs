@@ -21,10 +21,7 @@ pub(super) trait Settings: Clone {
     fn check(&self) -> Result<()>;
 }
 
-/// A number as Python prints a float.
-pub(super) fn float(x: f64) -> String {
-    format!("{x:?}")
-}
+pub(super) use crate::scalar::python_float as float;
 
 /// A parameter, its gradient and its state.
 pub(super) type Item<'a, S> = (&'a Tensor, Tensor, &'a mut Option<S>);

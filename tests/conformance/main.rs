@@ -12,6 +12,8 @@ mod case;
 mod compare;
 mod factors;
 mod lists;
+mod modules;
+mod optim;
 mod report;
 mod run;
 mod selfcheck;

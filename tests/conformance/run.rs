@@ -3,7 +3,7 @@
 use crate::call::{Arg, Call, Maker, Stop, Value};
 use crate::case::{Folder, Host};
 use crate::compare::{self, Expected, Tolerance, tensor_name};
-use crate::table;
+use crate::{modules, optim, table};
 use serde_json::Value as Json;
 use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
@@ -42,6 +42,10 @@ pub fn case(folder: &Folder, case: &Json, device: Device) -> Outcome {
     let done = catch_unwind(AssertUnwindSafe(|| {
         let result = if case.get("error").is_some() {
             expect_error(folder, case, device)
+        } else if case.get("module").is_some() {
+            modules::case(folder, case, device)
+        } else if case.get("optim").is_some() {
+            optim::case(folder, case, device)
         } else {
             ordinary(folder, case, device)
         };
@@ -110,7 +114,8 @@ fn prepare<'a>(folder: &'a Folder, case: &Json, device: Device) -> Result<Prepar
     Ok(Prepared { maker, call, row })
 }
 
-fn wrt(case: &Json) -> impl Iterator<Item = &str> {
+/// Names of the tensors whose gradients a case checks.
+pub fn wrt(case: &Json) -> impl Iterator<Item = &str> {
     case.get("vjp").and_then(|v| v["wrt"].as_array()).into_iter().flatten().filter_map(Json::as_str)
 }
 
@@ -141,7 +146,7 @@ fn ordinary(folder: &Folder, case: &Json, device: Device) -> Result<(), Stop> {
 }
 
 /// A result on another device would pass the comparison and still be wrong.
-fn on_device(got: &Value, device: Device) -> Result<(), Stop> {
+pub fn on_device(got: &Value, device: Device) -> Result<(), Stop> {
     let mut tensors = Vec::new();
     got.tensors(&mut tensors);
     match tensors.iter().find(|t| t.device() != device) {
@@ -150,7 +155,8 @@ fn on_device(got: &Value, device: Device) -> Result<(), Stop> {
     }
 }
 
-fn gradients(maker: &Maker, got: &Value, vjp: &Json, tol: &Json) -> Result<(), Stop> {
+/// The gradients of a call's results, by name in `maker`.
+pub fn gradients(maker: &Maker, got: &Value, vjp: &Json, tol: &Json) -> Result<(), Stop> {
     let mut outputs = Vec::new();
     got.tensors(&mut outputs);
     let mut cotangents = Vec::new();
@@ -220,5 +226,6 @@ fn expect_error(folder: &Folder, case: &Json, device: Device) -> Result<(), Stop
 
 /// Ops of the table, to check the lists against.
 pub fn known_ops() -> HashSet<&'static str> {
-    table::all_rows().map(|r| r.name).collect()
+    let others = optim::ROWS.iter().map(|r| r.name).chain(table::modules::all().map(|r| r.name));
+    table::all_rows().map(|r| r.name).chain(others).collect()
 }

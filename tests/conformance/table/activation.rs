@@ -56,7 +56,7 @@ with_options! {
     "softshrink" "lambd" |c| c.float_or("lambd", 0.5)?, softshrink_with softshrink_with_
 }
 
-fn approximate(c: &Call) -> Result<Approximate, Stop> {
+pub(super) fn approximate(c: &Call) -> Result<Approximate, Stop> {
     match c.string("approximate")? {
         None | Some("none") => Ok(Approximate::None),
         Some("tanh") => Ok(Approximate::Tanh),

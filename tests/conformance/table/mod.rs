@@ -4,6 +4,7 @@
 
 mod activation;
 mod creation;
+pub mod modules;
 mod moves;
 mod nn;
 mod pointwise;

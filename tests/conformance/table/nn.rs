@@ -19,7 +19,7 @@ fn factors(c: &Call) -> Result<AddmmOptions, Stop> {
 }
 
 /// One integer or two, as height and width.
-fn pair(c: &Call, name: &str) -> Result<Pair, Stop> {
+pub(super) fn pair(c: &Call, name: &str) -> Result<Pair, Stop> {
     match c.ints(name)?[..] {
         [n] => Ok((n as i64).into()),
         [h, w] => Ok((h as i64, w as i64).into()),
@@ -27,7 +27,7 @@ fn pair(c: &Call, name: &str) -> Result<Pair, Stop> {
     }
 }
 
-fn opt_pair(c: &Call, name: &str) -> Result<Option<Pair>, Stop> {
+pub(super) fn opt_pair(c: &Call, name: &str) -> Result<Option<Pair>, Stop> {
     match c.opt_ints(name)? {
         // PyTorch's spelling of "as the kernel size"
         Some(l) if l.is_empty() => Ok(None),
@@ -53,7 +53,7 @@ fn conv2d(c: &Call) -> Result<Conv2dOptions, Stop> {
     Ok(o.groups(c.int_or("groups", 1)? as i64))
 }
 
-fn max_pool2d(c: &Call) -> Result<MaxPool2dOptions, Stop> {
+pub(super) fn max_pool2d(c: &Call) -> Result<MaxPool2dOptions, Stop> {
     let mut o = MaxPool2dOptions::new(pair(c, "kernel_size")?).ceil_mode(c.flag("ceil_mode", false)?);
     o.stride = opt_pair(c, "stride")?;
     if let Some(p) = opt_pair(c, "padding")? {
@@ -66,7 +66,7 @@ fn max_pool2d(c: &Call) -> Result<MaxPool2dOptions, Stop> {
 }
 
 /// A size, or a size for each dim with None for the input's.
-fn adaptive(c: &Call) -> Result<AdaptiveSize, Stop> {
+pub(super) fn adaptive(c: &Call) -> Result<AdaptiveSize, Stop> {
     let size = |a: &Arg| match a {
         Arg::None => Ok(None),
         Arg::Int(n) if *n >= 0 => Ok(Some(*n as usize)),
@@ -74,16 +74,16 @@ fn adaptive(c: &Call) -> Result<AdaptiveSize, Stop> {
     };
     match c.get("output_size") {
         Some(Arg::List(l)) => match &l[..] {
-            [n] => Ok(AdaptiveSize([size(n)?; 2])),
-            [h, w] => Ok(AdaptiveSize([size(h)?, size(w)?])),
+            [n] => Ok([size(n)?; 2].into()),
+            [h, w] => Ok([size(h)?, size(w)?].into()),
             _ => Err(Stop::Untyped("output_size: takes two sizes".into())),
         },
-        Some(one) => Ok(AdaptiveSize([size(one)?; 2])),
+        Some(one) => Ok([size(one)?; 2].into()),
         None => Err(Stop::Untyped("output_size: is missing".into())),
     }
 }
 
-fn avg_pool2d(c: &Call) -> Result<AvgPool2dOptions, Stop> {
+pub(super) fn avg_pool2d(c: &Call) -> Result<AvgPool2dOptions, Stop> {
     let mut o = AvgPool2dOptions::new(pair(c, "kernel_size")?).ceil_mode(c.flag("ceil_mode", false)?);
     o.stride = opt_pair(c, "stride")?;
     if let Some(p) = opt_pair(c, "padding")? {
@@ -93,11 +93,11 @@ fn avg_pool2d(c: &Call) -> Result<AvgPool2dOptions, Stop> {
     Ok(o.divisor_override(c.opt_int("divisor_override")?.map(|d| d as i64)))
 }
 
-fn reduction(c: &Call) -> Result<Reduction, Stop> {
+pub(super) fn reduction(c: &Call) -> Result<Reduction, Stop> {
     Ok(c.string("reduction")?.unwrap_or("mean").parse()?)
 }
 
-fn classes(c: &Call) -> Result<CrossEntropyOptions, Stop> {
+pub(super) fn classes(c: &Call) -> Result<CrossEntropyOptions, Stop> {
     let mut o = CrossEntropyOptions::new().weight(c.opt_tensor("weight")?).reduction(reduction(c)?);
     if let Some(i) = c.opt_int("ignore_index")? {
         o = o.ignore_index(i as i64);
