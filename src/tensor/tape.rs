@@ -331,6 +331,13 @@ impl Node {
     }
 }
 
+impl std::fmt::Display for Node {
+    /// As Python prints the object: `<AddBackward0 object at 0x7f87a9134eb0>`.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "<{} object at {:p}>", self.name(), self)
+    }
+}
+
 impl std::fmt::Debug for Node {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "<{}>", self.name())
