@@ -1,6 +1,7 @@
 //! Running the tape backwards: the engine, `backward` and `grad`.
 
 mod engine;
+pub mod functional;
 
 pub use engine::{GradOptions, backward, grad};
 

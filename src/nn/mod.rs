@@ -13,6 +13,7 @@ mod norm;
 mod pools;
 mod repr;
 mod state;
+pub mod utils;
 
 pub use activations::{
     CELU, ELU, GELU, GLU, Hardshrink, Hardsigmoid, Hardswish, Hardtanh, LeakyReLU, LogSigmoid, LogSoftmax, Mish, PReLU,

@@ -2,6 +2,7 @@
 
 use crate::{list, programs};
 use wgtorch::autograd::{GradModeGuard, GradOptions, Node, backward, grad};
+use wgtorch::nn::utils::{ClipGradNormOptions, clip_grad_norm_, clip_grad_value_};
 use wgtorch::prelude::*;
 use wgtorch::{cat, is_grad_enabled, stack, where_cond};
 
@@ -213,5 +214,50 @@ programs! {
         let exp = node.next_functions()[0].clone().expect("exp").0;
         let mul = exp.next_functions()[0].clone().expect("mul").0;
         p.emit("next next", names(&mul));
+    }
+    clip_grad "clip-grad" |p, d| {
+        let make = || {
+            let all = [2, 1, 1].map(|n: usize| zeros(n, d).requires_grad_(true)).to_vec();
+            all[0].set_grad(Some(tensor!([3., 4.], d)));
+            all[1].set_grad(Some(tensor!([12.], d)));
+            all
+        };
+        let infinity = ClipGradNormOptions::new().norm_type(f64::INFINITY);
+        let forms = [("norm 1", 1., ().into()), ("norm 20", 20., ().into()), ("inf", 2., infinity), ("l1", 2., 1.0.into())];
+        for (label, max, options) in forms {
+            let all = make();
+            let norm = clip_grad_norm_(&all, max, options)?;
+            p.emit(label, list![norm, all[0].grad(), all[1].grad(), all[2].grad()]);
+        }
+        let all = make();
+        clip_grad_value_(&all, 3.5);
+        p.emit("value", list![all[0].grad(), all[1].grad()]);
+        let all = make();
+        all[0].grad().unwrap().i_put_(0, f64::NAN);
+        let strict = ClipGradNormOptions::new().error_if_nonfinite(true);
+        p.raises("nonfinite", || clip_grad_norm_(&all, 1., strict).unwrap_or_else(|e| panic!("{e}")));
+    }
+    weight_sharing "weight-sharing" |p, d| {
+        let l = Linear::new(2, 2).to(d);
+        let bias = l.bias.clone().unwrap();
+        no_grad(|| {
+            l.weight.copy_(&tensor!([[0.5, -1.], [2., 0.25]], d));
+            bias.copy_(&tensor!([0.1, 0.2], d));
+        });
+        let out = l.call(&l.call(&tensor!([[1., 2.]], d)).tanh());
+        out.sum().backward();
+        p.emit("out", &out);
+        p.emit("grads", list![l.weight.grad(), bias.grad()]);
+        // a struct stands for the ModuleDict
+        #[derive(Module)]
+        struct Dict {
+            a: Linear,
+            b: Linear,
+        }
+        let mut m = Dict { a: Linear::new(2, 2), b: Linear::new(2, 2) };
+        m.b.weight = m.a.weight.clone();
+        p.emit("named_parameters", m.named_parameters().into_iter().map(|(n, _)| n).collect::<Vec<_>>());
+        p.emit("state_dict", m.state_dict().iter().map(|(n, _)| n.to_string()).collect::<Vec<_>>());
+        p.emit("count", m.parameters().len());
     }
 }

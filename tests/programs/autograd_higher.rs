@@ -1,6 +1,7 @@
 //! Group `autograd-higher`: derivatives of derivatives.
 
 use crate::{list, programs};
+use wgtorch::autograd::functional::{hessian, jacobian, jvp, vjp};
 use wgtorch::autograd::{GradOptions, grad};
 use wgtorch::prelude::*;
 use wgtorch::stack;
@@ -92,5 +93,14 @@ programs! {
         p.emit("x.grad requires grad", gx.requires_grad());
         gx.sum().backward();
         p.emit("y.grad accumulated", y.grad());
+    }
+    jacobian_hessian "jacobian-hessian" |p, d| {
+        let f = |x: &[Tensor]| stack(&[x[0].i(0) * x[0].i(1), x[0].i(1).pow(2), x[0].i(2).sin()], 0);
+        let x = &tensor!([1., 2., 3.], d);
+        p.emit("jacobian", jacobian(f, &[x])?.remove(0));
+        p.emit("hessian", hessian(|x| x[0].pow(3).sum() * x[0].i(0), &[x])?.remove(0).remove(0));
+        p.emit("vjp", vjp(f, &[x], &tensor!([1., 0., 2.], d))?.1.remove(0));
+        p.emit("jvp", jvp(f, &[x], &[&tensor!([1., 1., 1.], d)])?.1);
+        p.emit("pair", jacobian(|x| &x[0] * &x[1], &[&tensor!([1., 2.], d), &tensor!([3., 4.], d)])?);
     }
 }

@@ -46,11 +46,8 @@ const GROUPS: &[&str] = &[
 /// Programs without a test, and why.
 const LISTED: &[(&str, &str)] = &[
     ("decomposition-grads", "matrix decompositions are still to come"),
-    ("clip-grad", "nn::utils is still to come"),
     ("checkpointing-equivalence", "torch.utils.checkpoint is still to come"),
-    ("jacobian-hessian", "autograd::functional is still to come"),
     ("einsum-forms", "einsum is still to come"),
-    ("weight-sharing", "nn::ModuleDict is still to come; tests/nn.rs covers shared parameters"),
 ];
 
 #[test]
