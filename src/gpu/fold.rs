@@ -183,23 +183,28 @@ fn wt_join(a: WtAcc, b: WtAcc) -> WtAcc {{ return a {op} b; }}
 "
             )
         }
-        // Welford's update, and Chan's to join two parts
+        // Welford's update, and Chan's to join two parts, of the distances from a part's first element: the mean of 1e8 - 8 and
+        // 1e8 is no f32, and what is lost of it cannot be carried along, since drivers simplify (a + b) - a
         Var { .. } => {
-            bytes = 12;
-            outputs = vec!["wt_variance(acc)".into(), "select(acc.mean, bitcast<f32>(P.nan), acc.n == 0u)".into()];
-            "struct WtAcc { n: u32, mean: f32, m2: f32 }
-fn wt_start() -> WtAcc { return WtAcc(0u, 0.0, 0.0); }
+            bytes = 16;
+            outputs =
+                vec!["wt_variance(acc)".into(), "select(acc.base + acc.mean, bitcast<f32>(P.nan), acc.n == 0u)".into()];
+            "struct WtAcc { n: u32, base: f32, mean: f32, m2: f32 }
+fn wt_start() -> WtAcc { return WtAcc(0u, 0.0, 0.0, 0.0); }
 fn wt_take(acc: WtAcc, x: f32, i: u32) -> WtAcc {
     let n = acc.n + 1u;
-    let d = x - acc.mean;
+    let base = select(acc.base, x, acc.n == 0u);
+    let y = x - base;
+    let d = y - acc.mean;
     let mean = acc.mean + d / f32(n);
-    return WtAcc(n, mean, acc.m2 + d * (x - mean));
+    return WtAcc(n, base, mean, acc.m2 + d * (y - mean));
 }
 fn wt_join(a: WtAcc, b: WtAcc) -> WtAcc {
     let n = a.n + b.n;
-    let d = b.mean - a.mean;
+    let base = select(a.base, b.base, a.n == 0u);
+    let d = select((b.base - base) + (b.mean - a.mean), 0.0, b.n == 0u);
     let part = f32(b.n) / f32(max(n, 1u));
-    return WtAcc(n, a.mean + d * part, a.m2 + b.m2 + d * d * f32(a.n) * part);
+    return WtAcc(n, base, a.mean + d * part, a.m2 + b.m2 + d * d * f32(a.n) * part);
 }
 fn wt_variance(acc: WtAcc) -> f32 {
     let dof = bitcast<f32>(P.dof);

@@ -73,8 +73,9 @@ fn move_to(t: &Tensor, device: Device) -> Result<Tensor> {
 methods! {
     /// The tensor as another dtype, on another device, or both; the tensor itself where it is so already (`tensor.to`).
     ///
-    /// Floats become integers by truncation toward zero; NaN and what the integer cannot hold are `i64::MIN`, cut to the
-    /// target's bits. Copying from a GPU waits for it.
+    /// Floats become integers by truncation toward zero. What i32 (for uint8, int8, int16 and int32) or i64 (for uint32 and
+    /// int64) cannot hold, NaN too, is that type's smallest value; narrower integers and uint32 then take its low bits. Copying
+    /// from a GPU waits for it.
     ///
     /// ```
     /// # use wgtorch::prelude::*;
