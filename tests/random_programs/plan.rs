@@ -1,7 +1,7 @@
 //! Makes a program of numbers: chooses every step's arguments so that they fit, and runs the step in the reference meanwhile.
 
 use crate::reference::{DTYPES, R, fits, indices, meet, wrap};
-use crate::steps::{Bin, Change, MODULUS, Other, Step, View};
+use crate::steps::{Bin, Change, MODULUS, Other, Step, ViewOp};
 use std::collections::BTreeMap;
 use wgtorch::DType::{self, *};
 
@@ -220,32 +220,32 @@ impl Plan {
             0 => {
                 let (sizes, args) = self.other_sizes(&r);
                 if r.reshaped(&sizes).is_even() {
-                    (View::View(args), r.reshaped(&sizes))
+                    (ViewOp::View(args), r.reshaped(&sizes))
                 } else {
                     let same: Vec<usize> = [1].into_iter().chain(r.shape.iter().copied()).collect();
-                    (View::View(same.iter().map(|&n| n as isize).collect()), r.reshaped(&same))
+                    (ViewOp::View(same.iter().map(|&n| n as isize).collect()), r.reshaped(&same))
                 }
             }
             1 => {
                 let (sizes, args) = self.other_sizes(&r);
                 let shared = r.reshaped(&sizes);
                 let made = if shared.is_even() { shared } else { R::new(r.values(), &sizes, r.dtype) };
-                (View::Reshape(args), made)
+                (ViewOp::Reshape(args), made)
             }
-            2 => (View::Transpose(sd, se), swapped(d, e)),
-            3 => (View::T, if n == 2 { swapped(0, 1) } else { r.clone() }),
+            2 => (ViewOp::Transpose(sd, se), swapped(d, e)),
+            3 => (ViewOp::T, if n == 2 { swapped(0, 1) } else { r.clone() }),
             4 => {
                 let mut order: Vec<usize> = (0..n).collect();
                 for k in 0..n {
                     let other = self.below(n);
                     order.swap(k, other);
                 }
-                (View::Permute(order.iter().map(|&k| k as isize).collect()), permuted(&order))
+                (ViewOp::Permute(order.iter().map(|&k| k as isize).collect()), permuted(&order))
             }
             5 => {
                 let mut order: Vec<usize> = (0..n).filter(|&k| k != d).collect();
                 order.insert(e, d);
-                (View::Movedim(sd, se), permuted(&order))
+                (ViewOp::Movedim(sd, se), permuted(&order))
             }
             6 => {
                 let lead = self.below(2);
@@ -258,43 +258,43 @@ impl Plan {
                 }
                 let own =
                     |i: &[usize]| i[lead..].iter().zip(&r.shape).map(|(&i, &n)| if n == 1 { 0 } else { i }).collect();
-                (View::Expand(args), r.view(&shape, own))
+                (ViewOp::Expand(args), r.view(&shape, own))
             }
             7 => {
                 let size = r.shape[d];
                 let (start, step) = (self.below(size), 1 + self.below(3));
                 let end = start + 1 + self.below(size - start);
                 let args = match self.below(4) {
-                    0 if end == size => View::Slice(sd, Some(start as isize), None, step),
-                    1 if start == 0 => View::Slice(sd, None, Some(end as isize), step),
-                    2 => View::Slice(sd, Some(start as isize - size as isize), Some(end as isize), step),
-                    _ => View::Slice(sd, Some(start as isize), Some(end as isize), step),
+                    0 if end == size => ViewOp::Slice(sd, Some(start as isize), None, step),
+                    1 if start == 0 => ViewOp::Slice(sd, None, Some(end as isize), step),
+                    2 => ViewOp::Slice(sd, Some(start as isize - size as isize), Some(end as isize), step),
+                    _ => ViewOp::Slice(sd, Some(start as isize), Some(end as isize), step),
                 };
                 (args, cut((end - start).div_ceil(step), start, step))
             }
             8 => {
                 let k = self.below(r.shape[d]);
                 let sk = if self.below(2) == 0 { k as isize } else { k as isize - r.shape[d] as isize };
-                (View::Select(sd, sk), without(d, k))
+                (ViewOp::Select(sd, sk), without(d, k))
             }
             9 => {
                 let start = self.below(r.shape[d]);
                 let len = 1 + self.below(r.shape[d] - start);
-                (View::Narrow(sd, start as isize, len), cut(len, start, 1))
+                (ViewOp::Narrow(sd, start as isize, len), cut(len, start, 1))
             }
             10 => {
                 let one = n > 0 && self.below(2) == 0;
                 let kept: Vec<usize> =
                     (0..n).filter(|&k| if one { k != d || r.shape[k] != 1 } else { r.shape[k] != 1 }).collect();
                 let shape: Vec<usize> = kept.iter().map(|&k| r.shape[k]).collect();
-                (View::Squeeze(one.then_some(sd)), r.reshaped(&shape))
+                (ViewOp::Squeeze(one.then_some(sd)), r.reshaped(&shape))
             }
             11 => {
                 let at = self.below(n + 1);
                 let mut shape = r.shape.clone();
                 shape.insert(at, 1);
                 let arg = if self.below(2) == 0 { at as isize } else { at as isize - n as isize - 1 };
-                (View::Unsqueeze(arg), r.reshaped(&shape))
+                (ViewOp::Unsqueeze(arg), r.reshaped(&shape))
             }
             12 => {
                 let size = 1 + self.below(r.shape[d].min(4));
@@ -305,7 +305,7 @@ impl Plan {
                 let from = |i: &[usize]| {
                     (0..n).map(|k| if k == d { i[k] * step + i[n] } else { i[k] }).collect::<Vec<usize>>()
                 };
-                (View::Unfold(sd, size, step), r.view(&shape, from))
+                (ViewOp::Unfold(sd, size, step), r.view(&shape, from))
             }
             13 => {
                 let e = if d == e { (d + 1) % n } else { e };
@@ -325,35 +325,36 @@ impl Plan {
                         })
                         .collect()
                 };
-                (View::Diagonal(offset, d as isize, e as isize), r.view(&shape, from))
+                (ViewOp::Diagonal(offset, d as isize, e as isize), r.view(&shape, from))
             }
             14 => {
                 let len = r.mem.borrow().len();
                 let (a, b) = (self.below(5), self.below(5));
                 let offset = self.below(len);
                 let room = len - 1 - offset;
-                let rows = 1 + if a == 0 { self.below(3) } else { self.below(4).min(room / a) };
+                let rows = 1 + self.below(4).min(room.checked_div(a).unwrap_or(2));
                 let left = room - (rows - 1) * a;
-                let columns = 1 + if b == 0 { self.below(3) } else { self.below(4).min(left / b) };
+                let columns = 1 + self.below(4).min(left.checked_div(b).unwrap_or(2));
                 let at = (0..rows * columns).map(|k| offset + k / columns * a + k % columns * b).collect();
-                let args = View::AsStrided(vec![rows as isize, columns as isize], vec![a as isize, b as isize], offset);
+                let args =
+                    ViewOp::AsStrided(vec![rows as isize, columns as isize], vec![a as isize, b as isize], offset);
                 (args, R { at, shape: vec![rows, columns], ..r.clone() })
             }
             15 | 16 => {
                 let size = r.shape[d];
-                let (step, args): (usize, Box<dyn Fn(usize) -> View>) = if kind == 15 {
+                let (step, args): (usize, Box<dyn Fn(usize) -> ViewOp>) = if kind == 15 {
                     let step = 1 + self.below(size);
-                    (step, Box::new(move |k| View::Split(step, sd, k)))
+                    (step, Box::new(move |k| ViewOp::Split(step, sd, k)))
                 } else {
                     let chunks = 1 + self.below(4);
-                    (size.div_ceil(chunks), Box::new(move |k| View::Chunk(chunks, sd, k)))
+                    (size.div_ceil(chunks), Box::new(move |k| ViewOp::Chunk(chunks, sd, k)))
                 };
                 let k = self.below(size.div_ceil(step));
                 (args(k), cut(step.min(size - k * step), k * step, 1))
             }
             17 => {
                 let k = self.below(r.shape[d]);
-                (View::Unbind(sd, k), without(d, k))
+                (ViewOp::Unbind(sd, k), without(d, k))
             }
             _ => {
                 let dtype = match r.dtype {
@@ -362,7 +363,7 @@ impl Plan {
                     I32 => U32,
                     _ => I32,
                 };
-                (View::Dtype(dtype), R { dtype, ..r.clone() })
+                (ViewOp::Dtype(dtype), R { dtype, ..r.clone() })
             }
         };
         *self.counts.entry(format!("view {}", name(&v))).or_default() += 1;

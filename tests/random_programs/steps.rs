@@ -5,7 +5,7 @@ use wgtorch::{Checked, cat, where_cond};
 
 /// A view op with its arguments.
 #[derive(Clone, Debug)]
-pub enum View {
+pub enum ViewOp {
     View(Vec<isize>),
     Reshape(Vec<isize>),
     Transpose(isize, isize),
@@ -66,7 +66,7 @@ pub enum Change {
 #[derive(Clone, Debug)]
 pub enum Step {
     Create(Vec<i64>, Vec<usize>, DType),
-    View(usize, View),
+    View(usize, ViewOp),
     Change(usize, Change),
     Bin(Bin, usize, Other),
     Where(usize, usize, i64),
@@ -90,28 +90,28 @@ fn small(t: Tensor) -> Tensor {
     if t.dtype() == Bool { t } else { t.remainder(MODULUS) }
 }
 
-fn view(t: Checked, v: &View) -> Result<Tensor, Error> {
+fn view(t: Checked, v: &ViewOp) -> Result<Tensor, Error> {
     match v {
-        View::View(s) => t.view(s),
-        View::Reshape(s) => t.reshape(s),
-        View::Transpose(a, b) => t.transpose(*a, *b),
-        View::T => t.t(),
-        View::Permute(d) => t.permute(d),
-        View::Movedim(a, b) => t.movedim(*a, *b),
-        View::Expand(s) => t.expand(s),
-        View::Slice(d, a, b, s) => t.slice(*d, *a, *b, *s),
-        View::Select(d, i) => t.select(*d, *i),
-        View::Narrow(d, a, n) => t.narrow(*d, *a, *n),
-        View::Squeeze(None) => t.squeeze(),
-        View::Squeeze(Some(d)) => t.squeeze_dim(*d),
-        View::Unsqueeze(d) => t.unsqueeze(*d),
-        View::Unfold(d, n, s) => t.unfold(*d, *n, *s),
-        View::Diagonal(o, a, b) => t.diagonal(*o, *a, *b),
-        View::AsStrided(n, s, o) => t.as_strided(n, s, *o),
-        View::Split(n, d, k) => t.split(*n, *d).map(|mut v| v.swap_remove(*k)),
-        View::Chunk(n, d, k) => t.chunk(*n, *d).map(|mut v| v.swap_remove(*k)),
-        View::Unbind(d, k) => t.unbind(*d).map(|mut v| v.swap_remove(*k)),
-        View::Dtype(d) => t.view_dtype(*d),
+        ViewOp::View(s) => t.view(s),
+        ViewOp::Reshape(s) => t.reshape(s),
+        ViewOp::Transpose(a, b) => t.transpose(*a, *b),
+        ViewOp::T => t.t(),
+        ViewOp::Permute(d) => t.permute(d),
+        ViewOp::Movedim(a, b) => t.movedim(*a, *b),
+        ViewOp::Expand(s) => t.expand(s),
+        ViewOp::Slice(d, a, b, s) => t.slice(*d, *a, *b, *s),
+        ViewOp::Select(d, i) => t.select(*d, *i),
+        ViewOp::Narrow(d, a, n) => t.narrow(*d, *a, *n),
+        ViewOp::Squeeze(None) => t.squeeze(),
+        ViewOp::Squeeze(Some(d)) => t.squeeze_dim(*d),
+        ViewOp::Unsqueeze(d) => t.unsqueeze(*d),
+        ViewOp::Unfold(d, n, s) => t.unfold(*d, *n, *s),
+        ViewOp::Diagonal(o, a, b) => t.diagonal(*o, *a, *b),
+        ViewOp::AsStrided(n, s, o) => t.as_strided(n, s, *o),
+        ViewOp::Split(n, d, k) => t.split(*n, *d).map(|mut v| v.swap_remove(*k)),
+        ViewOp::Chunk(n, d, k) => t.chunk(*n, *d).map(|mut v| v.swap_remove(*k)),
+        ViewOp::Unbind(d, k) => t.unbind(*d).map(|mut v| v.swap_remove(*k)),
+        ViewOp::Dtype(d) => t.view_dtype(*d),
     }
 }
 

@@ -124,7 +124,7 @@ items! {
         let x = ones([2, 2], d).requires_grad_(true);
         let names: Vec<String> = vec![
             &x + 1., &x * &x, x.mean(), x.mm(&x), x.view(4), x.i(0), x.t(), x.sum(), x.sum_dim(1, ()), x.max(), x.relu(),
-            F::linear(&x, &x, &ones(2, d)), F::mse_loss(&x, &zeros([2, 2], d)),
+            F::linear(&x, &x, ones(2, d)), F::mse_loss(&x, &zeros([2, 2], d)),
             F::cross_entropy(&x, &tensor!([0, 1], d)),
             F::conv2d(&x.view([1, 1, 2, 2]), &ones([1, 1, 1, 1], d), ()), F::max_pool2d(&x.view([1, 1, 2, 2]), 2),
         ]

@@ -9,12 +9,12 @@ items! {
         is(x.i(-1), I64, &[2.]);
         is(x.take(&tensor!([-1, 0], d)), I64, &[2., 0.]);
         says(d, x.checked().i(3), "index 3 is out of bounds for dimension 0 with size 3");
-        says(d, x.checked().i(&tensor!([3], d)), "index 3 is out of bounds for dimension 0 with size 3");
+        says(d, x.checked().i(tensor!([3], d)), "index 3 is out of bounds for dimension 0 with size 3");
         says(d, x.checked().gather(0, &tensor!([-1], d)), "index -1 is out of bounds for dimension 0 with size 3");
         says(d, x.checked().index_select(0, &tensor!([-1], d)), "out of range");
         // what fails writes nothing
         let y = zeros(3, d);
-        says(d, y.checked().index_put_(&tensor!([0, 7], d), &ones(2, d), false), "index 7 is out of bounds");
+        says(d, y.checked().index_put_(tensor!([0, 7], d), &ones(2, d), false), "index 7 is out of bounds");
         says(d, y.checked().i_put_(9, 1.), "index 9 is out of bounds for dimension 0 with size 3");
         is(y, F32, &[0., 0., 0.]);
     }
@@ -32,29 +32,29 @@ items! {
     item_27_masks |d| {
         let x = arange(6, d).view([2, 3]);
         is(x.i(x.gt(2)), I64, &[3., 4., 5.]);
-        is(x.i(&tensor!([false, true], d)), I64, &[3., 4., 5.]);
+        is(x.i(tensor!([false, true], d)), I64, &[3., 4., 5.]);
         says(
             d,
-            x.checked().i(&tensor!([true, false, true], d)),
+            x.checked().i(tensor!([true, false, true], d)),
             "The shape of the mask [3] at index 0 does not match the shape of the indexed tensor [2, 3] at index 0",
         );
-        is(x.i(&tensor!([0, 1], (U8, d))), I64, &[3., 4., 5.]);
+        is(x.i(tensor!([0, 1], (U8, d))), I64, &[3., 4., 5.]);
         for t in [F32, I16, I8] {
-            says(d, x.checked().i(&zeros(1, (t, d))), "tensors used as indices must be long, int, byte or bool tensors");
+            says(d, x.checked().i(zeros(1, (t, d))), "tensors used as indices must be long, int, byte or bool tensors");
         }
     }
     item_28_writing |d| {
         let x = zeros(2, d);
         let twice = || tensor!([0, 0], d);
-        let once = x.i(&twice()) + 1.;
-        x.i_put_(&twice(), &once);
+        let once = x.i(twice()) + 1.;
+        x.i_put_(twice(), &once);
         is(&x, F32, &[1., 0.]);
-        x.index_put_(&twice(), &ones(2, d), true);
+        x.index_put_(twice(), &ones(2, d), true);
         is(&x, F32, &[3., 0.]);
         x.index_add_(0, &twice(), &ones(2, d), 1);
         is(&x, F32, &[5., 0.]);
         let w = ones(2, d).requires_grad_(true);
-        w.i(&twice()).sum().backward();
+        w.i(twice()).sum().backward();
         is(w.grad().unwrap(), F32, &[2., 0.]);
         let n = tensor!([1, 2], d);
         n.masked_fill_(&tensor!([true, false], d), 1.5);
