@@ -260,6 +260,7 @@ impl Run {
                 Grads::new()
             } else {
                 let results = node.run(&grads)?;
+                super::anomaly::check(&node, &results)?;
                 if !self.keep {
                     node.release();
                 }
@@ -291,7 +292,8 @@ fn apply_hooks(node: &Arc<Node>, grads: SmallVec<[Option<Tensor>; 1]>) -> Result
     let mut grads = grads;
     for (i, slot) in grads.iter_mut().enumerate() {
         let Some(g) = slot else { continue };
-        for (_, hook) in node.hooks(i as u32) {
+        let of_leaf = node.variable().and_then(|leaf| leaf.peek_meta(|m| m.hooks.clone())).unwrap_or_default();
+        for (_, hook) in node.hooks(i as u32).into_iter().chain(of_leaf) {
             if let Some(new) = hook(g) {
                 ensure!(new.shape() == g.shape(), Runtime, "hook '{}' has changed the size of value", node.name());
                 *g = new;
@@ -303,7 +305,6 @@ fn apply_hooks(node: &Arc<Node>, grads: SmallVec<[Option<Tensor>; 1]>) -> Result
 
 /// Adds to a leaf's gradient: in place, unless the sum is to be differentiated again.
 fn accumulate_into(leaf: &Tensor, g: Tensor, create_graph: bool) -> Result<()> {
-    let g = apply_leaf_hooks(leaf, g)?;
     match leaf.grad() {
         None => {
             // nobody else may see a later accumulation, so a gradient that is used elsewhere is copied
@@ -321,17 +322,6 @@ fn accumulate_into(leaf: &Tensor, g: Tensor, create_graph: bool) -> Result<()> {
         }
     }
     Ok(())
-}
-
-fn apply_leaf_hooks(leaf: &Tensor, g: Tensor) -> Result<Tensor> {
-    let hooks = leaf.peek_meta(|m| m.hooks.clone()).unwrap_or_default();
-    let mut g = g;
-    for (_, hook) in hooks {
-        if let Some(new) = hook(&g) {
-            g = new;
-        }
-    }
-    Ok(g)
 }
 
 /// The gradient that the pass starts with at one output.

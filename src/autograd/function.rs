@@ -2,8 +2,8 @@
 
 use crate::error::{Result, ensure};
 use crate::tensor::{
-    Backward, Ctx, Edge, Func, Grads, Node, OutMeta, Saved, SavedSet, Tensor, alias, finish_inplace, grad_enabled,
-    set_grad_enabled, unwrap,
+    Backward, Ctx, Edge, Func, Grads, Node, OutMeta, Saved, SavedSet, Tensor, alias, check_inplace, grad_enabled,
+    rebase, set_grad_enabled, unwrap,
 };
 use smallvec::SmallVec;
 use std::sync::Arc;
@@ -144,10 +144,8 @@ fn apply<F: Function>(function: F, inputs: &[&Tensor]) -> Result<Tensor> {
     // an input that is handed on, or a view of one, becomes a tensor of its own
     let out = if !dirty && (out.is_view() || inputs.iter().any(|t| t.is_same(&out))) { alias(&out) } else { out };
     if dirty {
-        // the check comes before the history does; forward ran without
-        let was = out.version();
-        crate::tensor::check_inplace(&out, true)?;
-        debug_assert_eq!(was, out.version());
+        // forward ran unrecorded, where everything may be written to
+        check_inplace(&out, true)?;
     }
     let input_of = |t: &Tensor| inputs.iter().position(|i| i.is_same(t));
     let kept: Vec<Kept> = ctx
@@ -175,10 +173,9 @@ fn apply<F: Function>(function: F, inputs: &[&Tensor]) -> Result<Tensor> {
     };
     if dirty {
         // forward has counted the version already
-        crate::tensor::rebase(&out, make(&out));
+        rebase(&out, make(&out));
     } else {
         out.set_history(make(&out), 0);
     }
-    let _ = finish_inplace::<fn(&Tensor) -> Arc<Node>>;
     Ok(out)
 }

@@ -355,8 +355,34 @@ impl Flush {
         }
     }
 
+    /// Runs a kernel. What it was to compute, if it fails on its data, is not read by later steps: `index_put_` with a bad index
+    /// leaves its target as it is.
+    fn launch(&mut self, c: &KernelCmd) {
+        let failed = match c.ins.iter().any(|a| a.storage.has_failed()) {
+            true => true,
+            false => {
+                let result = exec::kernel(c);
+                let failed = result.is_err();
+                self.note(result);
+                failed
+            }
+        };
+        if failed && !c.kernel.updates() {
+            c.outs.iter().for_each(|a| a.storage.set_failed(true));
+        }
+    }
+
     fn place_point(&mut self, cmd: &Cmd) {
         let Cmd::Point(c) = cmd else { return };
+        if c.srcs.iter().any(|s| matches!(s, Src::Tensor(a) if a.storage.has_failed())) {
+            if c.fresh {
+                c.out.storage.set_failed(true);
+            }
+            return;
+        }
+        if c.out.storage.has_failed() {
+            c.out.storage.set_failed(false);
+        }
         let mut target = None;
         for (i, g) in self.groups.iter().enumerate().rev() {
             if g.accepts(c) {
@@ -402,14 +428,12 @@ impl Flush {
         if let Some((group, fed)) = self.feed(c, before) {
             self.groups.remove(group);
             self.run_first_groups(before - 1);
-            let result = exec::kernel(&fed);
-            self.note(result);
+            self.launch(&fed);
             return;
         }
         self.need(&mut c.ins.iter().chain(c.outs.iter().filter(|_| c.kernel.updates())), None);
         self.run_first_groups(before);
-        let result = exec::kernel(c);
-        self.note(result);
+        self.launch(c);
     }
 }
 

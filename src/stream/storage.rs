@@ -41,6 +41,8 @@ pub struct StorageImpl {
     written: AtomicBool,
     version: AtomicU64,
     constant: Option<Scalar>,
+    /// The kernel that was to compute it failed on its data: what would read it is not run.
+    failed: AtomicBool,
     /// Host views: how many read, or -1 for the one that writes.
     borrow: AtomicI32,
     /// The memory it was made with; looking here first is cheaper than a lock that has to be set.
@@ -67,6 +69,7 @@ impl Storage {
             written: AtomicBool::new(false),
             version: AtomicU64::new(0),
             constant,
+            failed: AtomicBool::new(false),
             borrow: AtomicI32::new(0),
             given,
             buf: OnceLock::new(),
@@ -150,6 +153,16 @@ impl StorageImpl {
     /// Notes that a write is about to be recorded or run.
     pub(super) fn mark_written(&self) {
         self.written.store(true, Ordering::Release);
+    }
+
+    /// Notes that its kernel failed, or that something has been written to it since.
+    pub(super) fn set_failed(&self, failed: bool) {
+        self.failed.store(failed, Ordering::Relaxed);
+    }
+
+    /// True where nothing was computed, and the error has been or will be told.
+    pub(super) fn has_failed(&self) -> bool {
+        self.failed.load(Ordering::Relaxed)
     }
 
     /// Counts one more recorded command of a stream, or names the other stream whose commands have to run first.

@@ -73,8 +73,13 @@ pub(super) fn check_overlap(target: &Arg, operand: &Tensor) -> Result<()> {
 /// Counts the write and puts its node, made after the count, into the history of the tensor or of its base.
 pub fn finish_inplace(t: &Tensor, node: Option<impl FnOnce(&Tensor) -> Arc<Node>>) {
     t.bump_version();
-    let Some(node) = node else { return };
-    let node = node(t);
+    if let Some(node) = node {
+        rebase(t, node(t));
+    }
+}
+
+/// Puts the node of a write into the history of the tensor or of its base.
+pub fn rebase(t: &Tensor, node: Arc<Node>) {
     match t.view_info() {
         None => t.set_history(node, 0),
         Some(info) => {

@@ -21,7 +21,7 @@ pub(crate) use checked::{methods, unwrap};
 pub use create::{IntoTensorData, TensorOptions};
 pub use elementwise::{Elementwise, In, OUTPUT, Rule, copy_into, elementwise, elementwise_, to_dtype, try_to_dtype};
 pub use flags::{GradModeGuard, enable_grad, is_grad_enabled, no_grad, no_grad_guard};
-pub use inplace::{check_inplace, copy_tracked, fill_tracked, finish_inplace, swap_data, update};
+pub use inplace::{check_inplace, copy_tracked, fill_tracked, finish_inplace, rebase, swap_data, update};
 #[cfg(feature = "ndarray")]
 pub use numpy::{NdArray, NdView, NdViewMut};
 pub use out::elementwise_out;

@@ -1,6 +1,7 @@
 //! Group `autograd-graph`: what backward does to graphs, leaves and modes. The kinks are in `kinks`.
 
 use crate::{list, programs};
+use wgtorch::autograd::checkpoint;
 use wgtorch::autograd::{GradModeGuard, GradOptions, Node, backward, grad};
 use wgtorch::nn::utils::{ClipGradNormOptions, clip_grad_norm_, clip_grad_value_};
 use wgtorch::prelude::*;
@@ -259,5 +260,18 @@ programs! {
         p.emit("named_parameters", m.named_parameters().into_iter().map(|(n, _)| n).collect::<Vec<_>>());
         p.emit("state_dict", m.state_dict().iter().map(|(n, _)| n.to_string()).collect::<Vec<_>>());
         p.emit("count", m.parameters().len());
+    }
+    checkpointing_equivalence "checkpointing-equivalence" |p, d| {
+        let go = |saving: bool| {
+            let x = (arange(6., d) / 6).reshape([2, 3]).requires_grad_(true);
+            let w = arange(9., d).cos().reshape([3, 3]).requires_grad_(true);
+            let held = w.clone();
+            let f = move |x: &[Tensor]| x[0].matmul(&held).tanh().sin();
+            let y = if saving { checkpoint(f, &[&x]) } else { f(std::slice::from_ref(&x)) };
+            (&y * arange(6., d).reshape([2, 3])).sum().backward();
+            list![y, x.grad(), w.grad()]
+        };
+        p.emit("plain", go(false));
+        p.emit("checkpoint", go(true));
     }
 }

@@ -1,7 +1,7 @@
 //! Items 32 to 44: versions, leaves, saved tensors, rebasing, backward's rules; item 45 is tests/numpy.rs.
 
 use crate::{is, items, near, says};
-use wgtorch::autograd::{GradOptions, grad};
+use wgtorch::autograd::{Function, FunctionCtx, GradOptions, detect_anomaly, grad};
 use wgtorch::prelude::*;
 
 fn leaf(v: &[f64], d: Device) -> Tensor {
@@ -149,6 +149,52 @@ items! {
         near(&g, &[27.]);
         near(grad(&[&g.sum()], &[&x], &[], ())?.remove(0).unwrap(), &[18.]);
         assert!(x.grad().is_none());
+    }
+    item_43_functions_hooks_anomalies |d| {
+        struct Sq;
+        impl Function for Sq {
+            fn name(&self) -> &str {
+                "Sq"
+            }
+            fn forward(&self, ctx: &mut FunctionCtx, x: &[&Tensor]) -> Tensor {
+                ctx.save_for_backward(x);
+                x[0] * x[0]
+            }
+            fn backward(&self, ctx: &FunctionCtx, g: &Tensor) -> Vec<Option<Tensor>> {
+                vec![Some(g * &ctx.saved_tensors()[0] * 2.)]
+            }
+        }
+        let w = leaf(&[3.], d);
+        let y = Sq.apply(&[&w]);
+        assert_eq!(y.grad_fn().unwrap().name(), "SqBackward");
+        let g = grad(&[&y.sum()], &[&w], &[], GradOptions::new().create_graph(true))?.remove(0).unwrap();
+        is(&g, F32, &[6.]);
+        is(grad(&[&g.sum()], &[&w], &[], ())?.remove(0).unwrap(), F32, &[2.]);
+        // what is saved is checked by version
+        let x = &w * 1.;
+        let y = Sq.apply(&[&x]);
+        x.add_(1.);
+        says(d, y.sum().checked().backward(), "is at version 1; expected version 0 instead");
+        says(d, Sq.apply(&[&w, &w]).sum().checked().backward(),
+            "function SqBackward returned an incorrect number of gradients (expected 2, got 1)");
+        // hooks scale the flow, on leaves and on what lies between
+        w.set_grad(None);
+        let handle = w.register_hook(|g| Some(g * 10.));
+        let y = &w * 2.;
+        y.register_hook(|g| Some(g * 3.));
+        y.sum().backward();
+        is(w.grad().unwrap(), F32, &[60.]);
+        is(grad(&[&(&w * 2.).sum()], &[&w], &[], ())?.remove(0).unwrap(), F32, &[20.]);
+        handle.remove();
+        w.set_grad(None);
+        (&w * 2.).sum().backward();
+        is(w.grad().unwrap(), F32, &[2.]);
+        says(d, ones(1, d).checked().register_hook(|_| None), "cannot register a hook on a tensor that doesn't require gradient");
+        let y = leaf(&[1., 2.], d) * 2.;
+        y.register_hook(|g| Some(g.sum()));
+        says(d, y.sum().checked().backward(), "has changed the size of value");
+        let nan = detect_anomaly(|| leaf(&[-1.], d).sqrt().sum().checked().backward());
+        says(d, nan, "Function 'SqrtBackward0' returned nan values in its 0th output.");
     }
     item_44_same_tensor |d| {
         let x = ones([2, 2], d).requires_grad_(true);
