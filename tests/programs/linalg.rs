@@ -3,6 +3,7 @@
 use crate::harness::Got;
 use crate::programs;
 use wgtorch::AddmmOptions;
+use wgtorch::einsum;
 use wgtorch::prelude::*;
 
 programs! {
@@ -27,5 +28,35 @@ programs! {
         p.emit("addmm", tensor!([1., 2.], d).addmm(&m(F32), &m(F32), AddmmOptions::new().beta(2).alpha(3)));
         let b = ones([2, 2, 2], d);
         p.emit("baddbmm", tensor!(1., d).baddbmm(&b, &b, AddmmOptions::new().alpha(0.5)));
+    }
+    einsum_forms "einsum-forms" |p, d| {
+        let (a, b) = (&arange(6., d).reshape([2, 3]), &arange(12., d).reshape([3, 4]));
+        let (v, t) = (&tensor!([1., 2., 3.], d), &arange(24., d).reshape([2, 3, 4]));
+        let (nine, column) = (&arange(9., d).reshape([3, 3]), &v.unsqueeze(1));
+        let forms: Vec<(&str, Vec<&Tensor>)> = vec![
+            ("ij,jk", vec![a, b]), ("ij->", vec![a]), ("ij->j", vec![a]), ("ba", vec![a]), ("i,j", vec![v, v]),
+            ("i,i", vec![v, v]), ("ij,j->i", vec![a, v]), ("ijk,jl->ilk", vec![t, column]), ("...j,j->...", vec![a, v]),
+            ("i...->...", vec![t]), ("...ij,...kj->...ik", vec![t, t]),
+        ];
+        for (equation, operands) in forms {
+            p.try_emit(equation, || einsum(equation, &operands[..]));
+        }
+        p.try_emit("ij,jk,kl->il", || einsum("ij,jk,kl->il", &[a, b, &ones([4, 2], d)]));
+        p.try_emit("aB,Bc", || einsum("aB,Bc", &[a, b]));
+        p.try_emit("ii->i", || einsum("ii->i", &[nine]));
+        p.try_emit("ii", || einsum("ii", &[nine]));
+        p.try_emit(" i j -> j i ", || einsum(" i j -> j i ", &[a]));
+        p.try_emit("ij,ij->ij", || einsum("ij,ij->ij", &[a, a]));
+        p.try_emit("ij,ik->ijk", || einsum("ij,ik->ijk", &[a, a]));
+        p.try_emit("ijk->kji", || einsum("ijk->kji", &[t]));
+        p.try_emit("i,->i", || einsum("i,->i", &[v, &tensor!(2., d)]));
+        p.try_emit("ij,jk->ik", || einsum("ij,jk->ik", &[&a.i((.., ..1)), b]));
+        let wrong: Vec<(&str, Vec<&Tensor>)> = vec![
+            ("ij,jk->iz", vec![a, b]), ("ij", vec![v]), ("ij,kl->ij", vec![a]), ("i1", vec![a]), ("i->ii", vec![v]),
+            ("ij,jk", vec![a, a]), ("ii", vec![a]), ("...", vec![a, b]), ("i..j", vec![a]),
+        ];
+        for (equation, operands) in wrong {
+            p.raises(&format!("error {equation}"), || einsum(equation, &operands[..]));
+        }
     }
 }

@@ -243,6 +243,7 @@ rows! {
     "combinations" "input r with_replacement" |c| {
         c.x()?.combinations(c.size_or("r", 2)?, c.flag("with_replacement", false)?)?
     };
+    "einsum" "equation *operands" |c| wgtorch::try_einsum(c.string("equation")?.unwrap_or_default(), &list(c, "operands")?)?;
     "block_diag" "*tensors" |c| wgtorch::try_block_diag(&list(c, "tensors")?)?;
     "cartesian_prod" "*tensors" |c| wgtorch::try_cartesian_prod(&list(c, "tensors")?)?;
     "tril_indices" "row col offset dtype" |c| {
