@@ -30,6 +30,7 @@ fn main(
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) t: u32,
 ) {
+    one = groups.z;
     let row = wg.x + wg.y * groups.x;
     if row >= P.rows { return; }
     let at = P.x + row * P.n;
@@ -61,8 +62,8 @@ fn main(
     }
     for (var j = t; j < P.n; j += 64u) {
         var y = (X[at + j] - mean) * rstd;
-        if (P.flags & 1u) != 0u { y *= WEIGHT[P.weight + j]; }
-        if (P.flags & 2u) != 0u { y += BIAS[P.bias + j]; }
+        if (P.flags * one & 1u) != 0u { y *= WEIGHT[P.weight + j]; }
+        if (P.flags * one & 2u) != 0u { y += BIAS[P.bias + j]; }
         OUT[P.out + row * P.n + j] = y;
     }
 }

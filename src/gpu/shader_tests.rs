@@ -4,6 +4,7 @@
 use super::kernels::conv::{ConvSpec, conv2d, conv2d_input_grad, conv2d_weight_grad};
 use super::kernels::loss::{Reduction, Targets, cross_entropy, cross_entropy_grad, nll_loss, nll_loss_grad};
 use super::kernels::matmul::{Act, Epilogue, matmul};
+use super::kernels::norm::{LayerNorm, layer_norm};
 use super::kernels::optim::{Adam, AdamParam, Sgd, SgdParam, adam, sgd};
 use super::kernels::pool::{AvgSpec, PoolSpec, avg_pool2d, avg_pool2d_grad, max_pool2d, max_pool2d_grad};
 use super::kernels::random::{Draw, random};
@@ -279,6 +280,13 @@ fn drive(rec: &mut Recorder, h: &Hosts) {
         softmax(rec, &x.view(), &y.view(), 1, true).unwrap();
         softmax_grad(rec, &y.view(), &x.view(), &d.view(), 1, false).unwrap();
     }
+    for [rows, n] in [[4, 4096], [64, 10]] {
+        let (x, y) = (f(0).shaped(&[rows, n]), f(1).shaped(&[rows, n]));
+        let (weight, mean, rstd) = (f(2).shaped(&[n]), f(3).shaped(&[rows]), h.rstd.shaped(&[rows]));
+        let (weight, bias) = (Some(weight.view()), Some(weight.view()));
+        let out = [y.view(), mean.view(), rstd.view()];
+        layer_norm(rec, &LayerNorm { x: x.view(), weight, bias, out, n, eps: 1e-5 }).unwrap();
+    }
     let (x, log, out, total) = (f(0).shaped(&[64, 10]), f(1).shaped(&[64, 10]), f(2).shaped(&[1]), f(3).shaped(&[1]));
     let index64 = h.index.shaped(&[64]);
     let t = Targets { index: index64.i64(), weight: None, ignore_index: -100, reduction: Reduction::Mean };
@@ -307,13 +315,15 @@ fn drive(rec: &mut Recorder, h: &Hosts) {
 /// Operands for [`drive`], whose numbers nobody reads.
 struct Hosts {
     floats: Vec<Host>,
+    rstd: Host,
     index: Host<i64>,
 }
 
 impl Hosts {
     fn new(g: &Gpu) -> Hosts {
         let floats = (0..4).map(|k| Host::noise(g, &[250_000], k)).collect();
-        Hosts { floats, index: Host::dense(g, vec![0; 1000], &[1000]) }
+        let rstd = Host::noise(g, &[100], 4);
+        Hosts { floats, rstd, index: Host::dense(g, vec![0; 1000], &[1000]) }
     }
 
     fn of(&self, k: usize) -> &Host {
