@@ -9,8 +9,8 @@ use std::path::Path;
 use wgtorch::autograd::{GradOptions, grad};
 use wgtorch::prelude::*;
 use wgtorch::{
-    AddmmOptions, AttentionOptions, AvgPool2dOptions, Conv2dOptions, CrossEntropyOptions, LayerNormOptions,
-    MaxPool2dOptions, Padding, ReduceOptions, Reduction, SortOptions, VarOptions,
+    AddmmOptions, AttentionOptions, AvgPool2dOptions, BCEOptions, Conv2dOptions, CrossEntropyOptions, HuberOptions,
+    LayerNormOptions, MaxPool2dOptions, Padding, ReduceOptions, Reduction, SmoothL1Options, SortOptions, VarOptions,
 };
 
 /// Where an operand's numbers lie.
@@ -244,6 +244,19 @@ fn losses() -> Vec<Case> {
         }),
         one("mse_loss", &[&[3, 2], &[3, 2]], |x| x[0].mse_loss(&x[1], Reduction::Mean)),
         one("mse_loss of each", &[&[3, 2], &[3, 2]], |x| x[0].mse_loss(&x[1], Reduction::None)),
+        one("smooth_l1_loss", &[&[3, 2], &[3, 2]], |x| {
+            x[0].smooth_l1_loss(&x[1], SmoothL1Options::new().beta(0.7).reduction(Reduction::None))
+        }),
+        one("huber_loss", &[&[3, 2], &[3, 2]], |x| x[0].huber_loss(&x[1], HuberOptions::new().delta(0.7))),
+        one("binary_cross_entropy", &[&[3, 2], &[3, 2]], |x| {
+            let weight = full([2], 0.5, TensorOptions::new().dtype(x[0].dtype()).device(x[0].device()));
+            x[0].sigmoid().binary_cross_entropy(&x[1].sigmoid(), BCEOptions::new().weight(&weight))
+        }),
+        one("binary_cross_entropy_with_logits", &[&[3, 2], &[3, 2]], |x| {
+            let weight = full([2], 0.5, TensorOptions::new().dtype(x[0].dtype()).device(x[0].device()));
+            let o = BCEOptions::new().pos_weight(&weight).reduction(Reduction::Sum);
+            x[0].binary_cross_entropy_with_logits(&x[1], o)
+        }),
         one("l1_loss", &[&[3, 2], &[3, 2]], |x| x[0].l1_loss(&x[1], Reduction::Sum)),
     ]
 }

@@ -96,6 +96,30 @@ pub fn l1_loss(input: &Tensor, target: &Tensor) -> Tensor {
     input.l1_loss(target, Reduction::Mean)
 }
 
+/// The squared difference near zero, the absolute one beyond, with PyTorch's defaults ([`Tensor::smooth_l1_loss`] takes options).
+#[track_caller]
+pub fn smooth_l1_loss(input: &Tensor, target: &Tensor) -> Tensor {
+    input.smooth_l1_loss(target, ())
+}
+
+/// Half the squared difference near zero, a line beyond, with PyTorch's defaults ([`Tensor::huber_loss`] takes options).
+#[track_caller]
+pub fn huber_loss(input: &Tensor, target: &Tensor) -> Tensor {
+    input.huber_loss(target, ())
+}
+
+/// The cross entropy of probabilities, with PyTorch's defaults ([`Tensor::binary_cross_entropy`] takes options).
+#[track_caller]
+pub fn binary_cross_entropy(input: &Tensor, target: &Tensor) -> Tensor {
+    input.binary_cross_entropy(target, ())
+}
+
+/// The cross entropy of two-class logits, with PyTorch's defaults ([`Tensor::binary_cross_entropy_with_logits`] takes options).
+#[track_caller]
+pub fn binary_cross_entropy_with_logits(input: &Tensor, target: &Tensor) -> Tensor {
+    input.binary_cross_entropy_with_logits(target, ())
+}
+
 /// Zeros elements with probability `p` and scales the others by `1 / (1 - p)`; the input itself where not `training`.
 ///
 /// # Panics

@@ -1,7 +1,7 @@
 //! Losses as modules.
 
 use super::Module;
-use crate::ops::{CrossEntropyOptions, Reduction};
+use crate::ops::{BCEOptions, CrossEntropyOptions, HuberOptions, Reduction, SmoothL1Options};
 use crate::tensor::Tensor;
 
 /// [`Tensor::cross_entropy`] with its settings (`nn.CrossEntropyLoss`); the class weights, if there are any, are a buffer.
@@ -34,6 +34,40 @@ pub struct L1Loss {
     reduction: Reduction,
 }
 
+/// [`Tensor::smooth_l1_loss`] with its settings (`nn.SmoothL1Loss`).
+#[derive(Clone, Debug, Default, Module)]
+pub struct SmoothL1Loss {
+    #[module(skip)]
+    options: SmoothL1Options,
+}
+
+/// [`Tensor::huber_loss`] with its settings (`nn.HuberLoss`).
+#[derive(Clone, Debug, Default, Module)]
+pub struct HuberLoss {
+    #[module(skip)]
+    options: HuberOptions,
+}
+
+/// [`Tensor::binary_cross_entropy`] with its settings (`nn.BCELoss`); the weight, if there is one, is a buffer.
+#[derive(Clone, Debug, Default, Module)]
+pub struct BCELoss {
+    #[module(buffer)]
+    weight: Option<Tensor>,
+    #[module(skip)]
+    options: BCEOptions,
+}
+
+/// [`Tensor::binary_cross_entropy_with_logits`] with its settings (`nn.BCEWithLogitsLoss`); the weights are buffers.
+#[derive(Clone, Debug, Default, Module)]
+pub struct BCEWithLogitsLoss {
+    #[module(buffer)]
+    weight: Option<Tensor>,
+    #[module(buffer)]
+    pos_weight: Option<Tensor>,
+    #[module(skip)]
+    options: BCEOptions,
+}
+
 macro_rules! losses {
     ($($name:ident $method:ident |$options:ident: $t:ty| $fields:tt, |$own:ident| $settings:expr;)*) => {$(
         impl $name {
@@ -62,4 +96,10 @@ losses! {
     NLLLoss nll_loss |options: CrossEntropyOptions| { weight: options.weight.clone(), options }, |own| own.options.clone();
     MSELoss mse_loss |reduction: Reduction| { reduction }, |own| own.reduction;
     L1Loss l1_loss |reduction: Reduction| { reduction }, |own| own.reduction;
+    SmoothL1Loss smooth_l1_loss |options: SmoothL1Options| { options }, |own| own.options;
+    HuberLoss huber_loss |options: HuberOptions| { options }, |own| own.options;
+    BCELoss binary_cross_entropy |options: BCEOptions| { weight: options.weight.clone(), options }, |own| own.options.clone();
+    BCEWithLogitsLoss binary_cross_entropy_with_logits |options: BCEOptions| {
+        weight: options.weight.clone(), pos_weight: options.pos_weight.clone(), options
+    }, |own| own.options.clone();
 }

@@ -24,7 +24,7 @@ pub use containers::{Identity, Sequential};
 pub use embedding::{Embedding, EmbeddingBuilder};
 pub use hooks::{Hook, HookHandle, Hooks, PreHook};
 pub use layers::{Conv2d, Conv2dBuilder, Dropout, Flatten, Linear, LinearBuilder, PaddingMode, Unflatten};
-pub use losses::{CrossEntropyLoss, L1Loss, MSELoss, NLLLoss};
+pub use losses::{BCELoss, BCEWithLogitsLoss, CrossEntropyLoss, HuberLoss, L1Loss, MSELoss, NLLLoss, SmoothL1Loss};
 pub use module::{Field, Forward, Module, Training, Visitor, parameter};
 pub use norm::{LayerNorm, LayerNormBuilder};
 pub use pools::{AdaptiveAvgPool2d, AdaptiveMaxPool2d, AvgPool2d, MaxPool2d};

@@ -40,7 +40,7 @@ impl std::str::FromStr for Reduction {
 
 impl Reduction {
     /// Applied to losses.
-    fn of(self, losses: Tensor) -> Result<Tensor> {
+    pub(super) fn of(self, losses: Tensor) -> Result<Tensor> {
         match self {
             Reduction::None => Ok(losses),
             Reduction::Mean => losses.checked().mean(),
@@ -432,7 +432,7 @@ fn smoothed(x: &Tensor, target: &Tensor, o: &CrossEntropyOptions) -> Result<Tens
 }
 
 /// Says that a loss broadcasts, as PyTorch warns.
-fn warn_sizes(name: &str, x: &Tensor, target: &Tensor) {
+pub(super) fn warn_sizes(name: &str, x: &Tensor, target: &Tensor) {
     let (a, b) = (x.shape(), target.shape());
     if a != b {
         eprintln!(

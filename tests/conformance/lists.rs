@@ -32,7 +32,11 @@ pub const PROMISED: &[&str] = &[
     // creation
     "arange empty empty_like eye full full_like new_empty new_full new_ones new_zeros ones ones_like rand_like randn_like",
     "zeros zeros_like",
+    // losses
+    "nn.functional.binary_cross_entropy nn.functional.binary_cross_entropy_with_logits nn.functional.huber_loss",
+    "nn.functional.smooth_l1_loss",
     // modules and optimizers
+    "nn.BCELoss nn.BCEWithLogitsLoss nn.HuberLoss nn.SmoothL1Loss",
     "nn.AdaptiveAvgPool2d nn.AdaptiveMaxPool2d nn.AvgPool2d nn.CELU nn.Conv2d nn.CrossEntropyLoss nn.ELU nn.Embedding nn.GELU nn.GLU",
     "nn.Hardshrink nn.Hardsigmoid nn.Hardswish nn.Hardtanh nn.L1Loss nn.LayerNorm nn.LeakyReLU nn.Linear nn.LogSigmoid nn.LogSoftmax",
     "nn.MSELoss nn.MaxPool2d nn.Mish nn.NLLLoss nn.PReLU nn.ReLU nn.ReLU6 nn.SELU nn.SiLU nn.Sigmoid nn.Softmax",

@@ -1,7 +1,7 @@
 //! Modules by PyTorch's class names: how each is made from its arguments, and what it is called with.
 
 use super::activation::approximate;
-use super::nn::{adaptive, avg_pool2d, classes, max_pool2d, opt_pair, pair, reduction};
+use super::nn::{adaptive, avg_pool2d, binary, classes, huber, max_pool2d, opt_pair, pair, reduction, smooth_l1};
 use crate::call::{Arg, Call, Stop, Value};
 use std::sync::Arc;
 use wgtorch::nn::*;
@@ -165,6 +165,10 @@ losses! {
     };
     "NLLLoss" "weight size_average ignore_index reduce reduction" |c| NLLLoss::with(classes(c)?);
     "MSELoss" "size_average reduce reduction" |c| MSELoss::with(reduction(c)?);
+    "SmoothL1Loss" "size_average reduce reduction beta" |c| SmoothL1Loss::with(smooth_l1(c)?);
+    "HuberLoss" "reduction delta" |c| HuberLoss::with(huber(c)?);
+    "BCELoss" "weight size_average reduce reduction" |c| BCELoss::with(binary(c)?);
+    "BCEWithLogitsLoss" "weight size_average reduce reduction pos_weight" |c| BCEWithLogitsLoss::with(binary(c)?);
     "L1Loss" "size_average reduce reduction" |c| L1Loss::with(reduction(c)?);
 }
 

@@ -3,8 +3,8 @@
 use super::rows;
 use crate::call::{Arg, Call, Stop};
 use wgtorch::{
-    AdaptiveSize, AddmmOptions, AttentionOptions, AvgPool2dOptions, Conv2dOptions, CrossEntropyOptions,
-    EmbeddingOptions, LayerNormOptions, MaxPool2dOptions, Padding, Pair, Reduction,
+    AdaptiveSize, AddmmOptions, AttentionOptions, AvgPool2dOptions, BCEOptions, Conv2dOptions, CrossEntropyOptions,
+    EmbeddingOptions, HuberOptions, LayerNormOptions, MaxPool2dOptions, Padding, Pair, Reduction, SmoothL1Options,
 };
 
 fn factors(c: &Call) -> Result<AddmmOptions, Stop> {
@@ -175,4 +175,30 @@ rows! {
     "nn.functional.l1_loss" "input target size_average reduce reduction weight" |c| {
         c.x()?.l1_loss(c.tensor("target")?, reduction(c)?)?
     };
+    "nn.functional.smooth_l1_loss" "input target size_average reduce reduction beta" |c| {
+        c.x()?.smooth_l1_loss(c.tensor("target")?, smooth_l1(c)?)?
+    };
+    "nn.functional.huber_loss" "input target reduction delta weight" |c| {
+        c.x()?.huber_loss(c.tensor("target")?, huber(c)?)?
+    };
+    "nn.functional.binary_cross_entropy" "input target weight size_average reduce reduction" |c| {
+        c.x()?.binary_cross_entropy(c.tensor("target")?, binary(c)?)?
+    };
+    "nn.functional.binary_cross_entropy_with_logits"
+        "input target weight size_average reduce reduction pos_weight" |c| {
+        c.x()?.binary_cross_entropy_with_logits(c.tensor("target")?, binary(c)?)?
+    };
+}
+
+pub(super) fn smooth_l1(c: &Call) -> Result<SmoothL1Options, Stop> {
+    Ok(SmoothL1Options::new().reduction(reduction(c)?).beta(c.float_or("beta", 1.0)?))
+}
+
+pub(super) fn huber(c: &Call) -> Result<HuberOptions, Stop> {
+    Ok(HuberOptions::new().reduction(reduction(c)?).delta(c.float_or("delta", 1.0)?))
+}
+
+pub(super) fn binary(c: &Call) -> Result<BCEOptions, Stop> {
+    let o = BCEOptions::new().weight(c.opt_tensor("weight")?).pos_weight(c.opt_tensor("pos_weight")?);
+    Ok(o.reduction(reduction(c)?))
 }
