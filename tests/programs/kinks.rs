@@ -55,8 +55,8 @@ programs! {
         pick(p, d, "cat self", |x| cat(&[x, &(x * 2), &x.i(..1)], 0));
         pick(p, d, "diagonal", |x| x.diagonal(1, 0, 1));
         pick(p, d, "tril", |x| x.tril(0));
-        p.later("sort", "sort is still to come");
-        p.later("topk", "topk is still to come");
+        pick(p, d, "sort", |x| (-x).sort(1).0);
+        pick(p, d, "topk", |x| x.topk(2, ()).0);
         p.later("cummax", "cummax is still to come");
     }
     kink_gradients "kink-gradients" |p, d| {
@@ -113,7 +113,7 @@ programs! {
         kink_of(p, "max_pool tie", tensor!([[[1., 1., 2., 2.]]], d), |x| {
             x.unsqueeze(2).max_pool2d(wgtorch::MaxPool2dOptions::new((1, 2)))
         });
-        p.later("unique sorted sum", "sort is still to come");
+        kink(p, d, "unique sorted sum", &[2., 2., 1.], |x| x.sort(()).0.i(1..));
         p.later("normalize zero", "normalize is still to come");
         p.later("cosine zero", "cosine_similarity is still to come");
         kink(p, d, "nan_to_num", &[NAN, INF, 1.], |x| x.nan_to_num());

@@ -3,11 +3,11 @@
 use crate::harness::Got;
 use crate::{list, programs};
 use wgtorch::prelude::*;
-use wgtorch::{ReduceOptions, VarOptions};
+use wgtorch::{ReduceOptions, SortOptions, VarOptions};
 
 const NAN: f64 = f64::NAN;
 const INF: f64 = f64::INFINITY;
-const SORTING: &str = "sorting is still to come";
+const SORTING: &str = "what is built on sorting is still to come";
 
 fn later() -> Got {
     Got::Later(SORTING)
@@ -25,10 +25,10 @@ programs! {
         let n = tensor!([1., NAN, 5., NAN], d);
         p.emit("nan", list![n.argmax(), n.argmin(), n.max_dim(0, false)]);
         p.emit("-inf", list![tensor!([-INF, -INF], d).argmax(), tensor!([INF, INF], d).min_dim(0, false)]);
-        p.later("argsort", SORTING);
+        p.emit("argsort", list![x.argsort(1), x.argsort(SortOptions::new().dim(1).descending(true))]);
         p.later("mode", SORTING);
         p.later("unique", SORTING);
-        p.later("topk values", SORTING);
+        p.emit("topk values", x.topk(2, 1).0);
         p.emit("argmax of scalar", tensor!(3., d).argmax());
         p.emit("aminmax", x.aminmax_dim(1, false));
         p.later("cummax", "cummax and cummin are still to come");
