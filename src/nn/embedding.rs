@@ -1,8 +1,7 @@
 //! A table of vectors that indices look up.
 
+use super::layers::factory_options;
 use super::{Forward, Hooks, Module, init, parameter};
-use crate::device::Device;
-use crate::dtype::DType;
 use crate::error::{Result, ensure};
 use crate::ops::{EmbeddingOptions, empty};
 use crate::scalar::python_float;
@@ -101,16 +100,7 @@ impl EmbeddingBuilder {
         self.options = self.options.scale_grad_by_freq(on);
         self
     }
-    /// With a table of another float dtype.
-    pub fn dtype(mut self, dtype: DType) -> Self {
-        self.factory.dtype = Some(dtype);
-        self
-    }
-    /// With the table on another device.
-    pub fn device(mut self, device: Device) -> Self {
-        self.factory.device = Some(device);
-        self
-    }
+    factory_options!();
     /// Draws the table.
     ///
     /// # Panics

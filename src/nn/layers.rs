@@ -1,8 +1,6 @@
 //! Layers: linear, convolution, dropout and changes of shape.
 
 use super::{Forward, Hooks, Module, Training, functional as F, init, parameter};
-use crate::device::Device;
-use crate::dtype::DType;
 use crate::error::{Result, ensure};
 use crate::ops::{Conv2dOptions, IntoSizes, Padding, Pair, empty};
 use crate::scalar::python_float;
@@ -30,25 +28,31 @@ fn weight_and_bias(shape: &[usize], bias: bool, options: TensorOptions) -> Resul
     Ok((parameter(weight), bias))
 }
 
+/// The settings of a builder that say what its parameters are made of.
 macro_rules! factory_options {
-    () => {
+    (bias) => {
         /// With or without a bias.
         pub fn bias(mut self, on: bool) -> Self {
             self.bias = on;
             self
         }
+        $crate::nn::layers::factory_options!();
+    };
+    () => {
         /// With parameters of another float dtype.
-        pub fn dtype(mut self, dtype: DType) -> Self {
+        pub fn dtype(mut self, dtype: $crate::DType) -> Self {
             self.factory.dtype = Some(dtype);
             self
         }
         /// With parameters on another device.
-        pub fn device(mut self, device: Device) -> Self {
+        pub fn device(mut self, device: $crate::Device) -> Self {
             self.factory.device = Some(device);
             self
         }
     };
 }
+
+pub(super) use factory_options;
 
 /// `x @ weight^T + bias` (`nn.Linear`).
 ///
@@ -93,7 +97,7 @@ impl Linear {
 }
 
 impl LinearBuilder {
-    factory_options!();
+    factory_options!(bias);
     /// Draws the parameters.
     ///
     /// # Panics
@@ -202,7 +206,7 @@ impl Conv2d {
 }
 
 impl Conv2dBuilder {
-    factory_options!();
+    factory_options!(bias);
     /// With a step between windows.
     pub fn stride(mut self, stride: impl Into<Pair>) -> Self {
         self.stride = stride.into();

@@ -1,9 +1,7 @@
 //! Layers that normalise.
 
-use super::layers::python;
+use super::layers::{factory_options, python};
 use super::{Forward, Hooks, Module, parameter};
-use crate::device::Device;
-use crate::dtype::DType;
 use crate::ops::{IntoSizes, LayerNormOptions, ones, zeros};
 use crate::scalar::python_float;
 use crate::tensor::{Tensor, TensorOptions};
@@ -78,21 +76,7 @@ impl LayerNormBuilder {
         self.affine = on;
         self
     }
-    /// With or without the bias.
-    pub fn bias(mut self, on: bool) -> Self {
-        self.bias = on;
-        self
-    }
-    /// With parameters of another float dtype.
-    pub fn dtype(mut self, dtype: DType) -> Self {
-        self.factory.dtype = Some(dtype);
-        self
-    }
-    /// With parameters on another device.
-    pub fn device(mut self, device: Device) -> Self {
-        self.factory.device = Some(device);
-        self
-    }
+    factory_options!(bias);
     /// Makes the layer: ones and zeros.
     ///
     /// # Panics

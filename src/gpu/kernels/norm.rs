@@ -9,6 +9,7 @@ use crate::gpu::{GpuView, Recorder};
 /// The shortest row that a workgroup takes together.
 const LONG: usize = 64;
 
+const PARAMS: &str = include_str!("../../../shaders/layer_norm_params.wgsl");
 const EACH: &str = include_str!("../../../shaders/layer_norm.wgsl");
 const ROW: &str = include_str!("../../../shaders/layer_norm_row.wgsl");
 
@@ -55,10 +56,10 @@ pub fn layer_norm(rec: &mut Recorder, p: &LayerNorm) -> Result<()> {
     word(p.x.numel())?;
     let buffers = [p.x.buffer, weight.buffer, bias.buffer, out.buffer, mean.buffer, rstd.buffer];
     if p.n >= LONG {
-        let k = rec.kernel("layer norm row", || Ok(source("layer norm row", &[ROW], 3, 3, 10)))?;
+        let k = rec.kernel("layer norm row", || Ok(source("layer norm row", &[PARAMS, ROW], 3, 3, 10)))?;
         return rec.dispatch(k, &buffers, &params, rows as u32);
     }
-    let k = rec.kernel("layer norm", || Ok(source("layer norm", &[EACH], 3, 3, 10)))?;
+    let k = rec.kernel("layer norm", || Ok(source("layer norm", &[PARAMS, EACH], 3, 3, 10)))?;
     rec.dispatch(k, &buffers, &params, rows.div_ceil(64) as u32)
 }
 
