@@ -1,5 +1,4 @@
-// The gradient of the negative log-likelihood, for the log-probabilities or, with `logits`, for what they were made from:
-// softmax less one at the target.
+// The gradient of the negative log-likelihood for the log-probabilities.
 
 struct Params {
     n: u32,
@@ -7,11 +6,10 @@ struct Params {
     inner: u32,
     // 0: none; 1: mean; 2: sum
     reduction: u32,
-    // 1: classes have weights; 2: for the logits
+    // 1: classes have weights
     flags: u32,
     ignore_low: u32,
     ignore_high: u32,
-    x: u32,
     target_at: u32,
     weight: u32,
     grad: u32,
@@ -20,12 +18,11 @@ struct Params {
 }
 
 @group(0) @binding(0) var<uniform> P: Params;
-@group(0) @binding(1) var<storage, read> X: array<f32>;
-@group(0) @binding(2) var<storage, read> TARGET: array<vec2<u32>>;
-@group(0) @binding(3) var<storage, read> WEIGHT: array<f32>;
-@group(0) @binding(4) var<storage, read> GRAD: array<f32>;
-@group(0) @binding(5) var<storage, read> TOTAL: array<f32>;
-@group(0) @binding(6) var<storage, read_write> OUT: array<f32>;
+@group(0) @binding(1) var<storage, read> TARGET: array<vec2<u32>>;
+@group(0) @binding(2) var<storage, read> WEIGHT: array<f32>;
+@group(0) @binding(3) var<storage, read> GRAD: array<f32>;
+@group(0) @binding(4) var<storage, read> TOTAL: array<f32>;
+@group(0) @binding(5) var<storage, read_write> OUT: array<f32>;
 
 @compute @workgroup_size(64)
 fn main(
@@ -48,10 +45,7 @@ fn main(
         var g = 0.0;
         if P.reduction * one == 0u { g = GRAD[P.grad + at]; } else { g = GRAD[P.grad]; }
         if P.reduction * one == 1u { g /= TOTAL[P.total]; }
-        var p = 0.0;
-        if (P.flags * one & 2u) != 0u { p = m_exp(X[P.x + i]); }
-        if c.x == class_at { p -= 1.0; }
-        v = w * g * p;
+        if c.x == class_at { v = -w * g; }
     }
     OUT[P.out + i] = v;
 }

@@ -1,9 +1,9 @@
-//! Negative log-likelihood and cross-entropy over `[batch, classes, ..]` with int64 targets, and their gradients.
+//! Negative log-likelihood over `[batch, classes, ..]` with int64 targets, and its gradient.
 //!
 //! A target out of range is reported through the status words under the caller's command number, and adds nothing.
 
-use super::softmax::{around, softmax};
-use super::{exp_log, need_dense, need_f32, source, word};
+use super::softmax::around;
+use super::{need_dense, need_f32, source, word};
 use crate::DType;
 use crate::error::{Result, ensure};
 use crate::gpu::{Buffer, GpuView, Recorder};
@@ -35,10 +35,6 @@ pub struct Targets<'a> {
 const STATUS: &str = include_str!("../../../shaders/lib/status.wgsl");
 const NLL: &str = include_str!("../../../shaders/nll.wgsl");
 const NLL_GRAD: &str = include_str!("../../../shaders/nll_grad.wgsl");
-const CROSS: &str = include_str!("../../../shaders/cross_entropy.wgsl");
-
-/// Up to so many logits one workgroup makes the whole cross-entropy: a dispatch costs more.
-const FUSED: usize = 1 << 14;
 
 /// Rows, classes, inner size: checked.
 fn sizes(op: &str, x: &GpuView, t: &Targets) -> Result<[usize; 3]> {
@@ -133,41 +129,13 @@ pub fn nll_loss(
 
 /// The gradient of [`nll_loss`] for `x`, from the loss's gradient and the forward's `total`.
 pub fn nll_loss_grad(rec: &mut Recorder, t: &Targets, grad: &GpuView, total: &GpuView, out: &GpuView) -> Result<()> {
-    grad_of(rec, None, t, grad, total, out)
-}
-
-/// The gradient of [`cross_entropy`] for the logits, from the forward's log-probabilities: what the gradients of nll_loss and
-/// log_softmax make together.
-pub fn cross_entropy_grad(
-    rec: &mut Recorder,
-    log: &GpuView,
-    t: &Targets,
-    grad: &GpuView,
-    total: &GpuView,
-    out: &GpuView,
-) -> Result<()> {
-    grad_of(rec, Some(log), t, grad, total, out)
-}
-
-fn grad_of(
-    rec: &mut Recorder,
-    log: Option<&GpuView>,
-    t: &Targets,
-    grad: &GpuView,
-    total: &GpuView,
-    out: &GpuView,
-) -> Result<()> {
     let op = "nll_loss backward";
     let [rows, classes, inner] = sizes(op, out, t)?;
     need_f32(op, &[grad, total])?;
     need_dense(op, &[grad])?;
-    if let Some(log) = log {
-        need_f32(op, &[log])?;
-        need_dense(op, &[log])?;
-    }
     let wanted = if t.reduction == Reduction::None { rows } else { 1 };
     ensure!(
-        grad.numel() == wanted && total.numel() == 1 && log.is_none_or(|l| l.shape == out.shape),
+        grad.numel() == wanted && total.numel() == 1,
         Runtime,
         "{op} kernel: {:?} into {:?}",
         grad.shape,
@@ -177,7 +145,7 @@ fn grad_of(
     if n == 0 {
         return Ok(());
     }
-    let k = rec.kernel(op, || Ok(source(op, &[&exp_log(), NLL_GRAD], 5, 1, 13)))?;
+    let k = rec.kernel(op, || Ok(source(op, &[NLL_GRAD], 4, 1, 12)))?;
     let (weights, weight_at, flags) = t.weights(grad.buffer);
     let [low, high] = t.ignored();
     let params = [
@@ -185,70 +153,17 @@ fn grad_of(
         word(classes)?,
         word(inner)?,
         t.reduce(),
-        flags | if log.is_some() { 2 } else { 0 },
+        flags,
         low,
         high,
-        word(log.map_or(0, |l| l.offset))?,
         word(t.index.offset)?,
         weight_at?,
         word(grad.offset)?,
         word(total.offset)?,
         word(out.offset)?,
     ];
-    let x = log.map_or(grad.buffer, |l| l.buffer);
-    let buffers = [x, t.index.buffer, weights, grad.buffer, total.buffer, out.buffer];
+    let buffers = [t.index.buffer, weights, grad.buffer, total.buffer, out.buffer];
     rec.dispatch(k, &buffers, &params, n.div_ceil(64) as u32)
-}
-
-/// Cross-entropy of logits: `log` takes their log-softmax over the classes, `out` the loss, `total` the sum of the targets'
-/// weights. One dispatch where there are few logits and a reduction, else two.
-#[allow(clippy::too_many_arguments, reason = "one operand each")]
-pub fn cross_entropy(
-    rec: &mut Recorder,
-    x: &GpuView,
-    t: &Targets,
-    log: &GpuView,
-    out: &GpuView,
-    total: &GpuView,
-    command: u32,
-) -> Result<()> {
-    let [rows, classes, inner] = sizes("cross_entropy", x, t)?;
-    if t.reduction == Reduction::None || x.numel() > FUSED {
-        softmax(rec, x, log, usize::from(x.shape.len() > 1), true)?;
-        return nll_loss(rec, log, t, out, total, command);
-    }
-    need_f32("cross_entropy", &[log, out, total])?;
-    need_dense("cross_entropy", &[log])?;
-    ensure!(
-        log.shape == x.shape && out.numel() == 1 && total.numel() == 1,
-        Runtime,
-        "cross_entropy kernel: {:?} into {:?}",
-        x.shape,
-        log.shape
-    );
-    let k = rec.kernel("cross_entropy", || Ok(source("cross_entropy", &[&exp_log(), STATUS, CROSS], 3, 4, 15)))?;
-    let (weights, weight_at, flags) = t.weights(x.buffer);
-    let [low, high] = t.ignored();
-    let params = [
-        word(rows)?,
-        word(classes)?,
-        word(inner)?,
-        t.reduce(),
-        flags,
-        command,
-        low,
-        high,
-        word(x.offset)?,
-        word(t.index.offset)?,
-        weight_at?,
-        word(log.offset)?,
-        word(out.offset)?,
-        word(total.offset)?,
-        f32::NEG_INFINITY.to_bits(),
-    ];
-    let status = rec.status().clone();
-    let buffers = [x.buffer, t.index.buffer, weights, log.buffer, out.buffer, total.buffer, &status];
-    rec.dispatch(k, &buffers, &params, 1)
 }
 
 #[cfg(test)]

@@ -3,7 +3,6 @@
 pub mod conv;
 mod conv_wave;
 pub mod index;
-#[allow(dead_code, reason = "no op runs its fused cross entropy yet")]
 pub mod loss;
 pub mod matmul;
 pub mod norm;

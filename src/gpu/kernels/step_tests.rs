@@ -1,10 +1,11 @@
 //! What the kernels of one LeNet train step cost together: batch 64, without the elementwise rest.
 
 use super::conv::{ConvSpec, conv2d, conv2d_input_grad, conv2d_weight_grad};
-use super::loss::{Reduction, Targets, cross_entropy, cross_entropy_grad};
+use super::loss::{Reduction, Targets, nll_loss, nll_loss_grad};
 use super::matmul::{Act, Epilogue, matmul};
 use super::optim::{Sgd, SgdParam, sgd};
 use super::pool::{PoolSpec, max_pool2d, max_pool2d_grad};
+use super::softmax::{softmax, softmax_grad};
 use super::testing::{Host, time};
 use crate::gpu::testing::device;
 use crate::gpu::{GpuView, Recorder};
@@ -21,7 +22,8 @@ fn speed() {
     let x = new(&[64, 1, 32, 32]);
     let (c1, p1, c2, p2) = (new(&[64, 6, 30, 30]), new(&[64, 6, 15, 15]), new(&[64, 16, 13, 13]), new(&[64, 576]));
     let (f1, f2, f3) = (new(&[64, 120]), new(&[64, 84]), new(&[64, 10]));
-    let (log, loss, total, one) = (new(&[64, 10]), new(&[1]), new(&[1]), new(&[1]));
+    let (log, glog) = (new(&[64, 10]), new(&[64, 10]));
+    let (loss, total, one) = (new(&[1]), new(&[1]), new(&[1]));
     let places = |n: usize| Host::dense(&g, vec![0i64; n], &[n]);
     let (i1, i2, t) = (places(p1.data.len()), places(p2.data.len()), Host::dense(&g, vec![3i64; 64], &[64]));
     let (d3, d2, d1, dp2, dc2, dp1, dc1) = (
@@ -72,13 +74,15 @@ fn speed() {
         (
             "loss",
             Box::new(|r| {
-                cross_entropy(r, &f3.view(), &targets, &log.view(), &loss.view(), &total.view(), 1).unwrap();
+                softmax(r, &f3.view(), &log.view(), 1, true).unwrap();
+                nll_loss(r, &log.view(), &targets, &loss.view(), &total.view(), 1).unwrap();
             }),
         ),
         (
             "loss'",
             Box::new(|r| {
-                cross_entropy_grad(r, &log.view(), &targets, &one.view(), &total.view(), &d3.view()).unwrap();
+                nll_loss_grad(r, &targets, &one.view(), &total.view(), &glog.view()).unwrap();
+                softmax_grad(r, &log.view(), &glog.view(), &d3.view(), 1, true).unwrap();
             }),
         ),
         ("fc3'", Box::new(|r| back(r, &d3, &f2, 8, Some(&d2)))),
