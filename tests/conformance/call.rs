@@ -149,7 +149,11 @@ impl Call {
         let mut args = args.into_iter();
         for name in &names {
             if let Some(rest) = name.strip_prefix('*') {
-                bound.push((rest.to_string(), Arg::List(args.by_ref().collect())));
+                // a list may also be given by its name
+                let all: Vec<Arg> = args.by_ref().collect();
+                if !(all.is_empty() && kwargs.iter().any(|(k, _)| k == rest)) {
+                    bound.push((rest.to_string(), Arg::List(all)));
+                }
             } else if let Some(a) = args.next() {
                 bound.push((name.to_string(), a));
             } else {
@@ -160,7 +164,7 @@ impl Call {
             return Err(Stop::Untyped(format!("more positional arguments than ({params})")));
         }
         for (k, a) in kwargs {
-            if !names.contains(&&k[..]) {
+            if !names.iter().any(|name| name.trim_start_matches('*') == k) {
                 return Err(Stop::Unsupported(format!("no argument `{k}` in ({params})")));
             }
             bound.push((k, a));

@@ -144,6 +144,11 @@ rows! {
         let o = IscloseOptions::new().rtol(c.float_or("rtol", 1e-5)?).atol(c.float_or("atol", 1e-8)?);
         c.x()?.isclose_with(c.tensor("other")?, o.equal_nan(c.flag("equal_nan", false)?))?
     };
+    "allclose" "input other rtol atol equal_nan" |c| {
+        let o = IscloseOptions::new().rtol(c.float_or("rtol", 1e-5)?).atol(c.float_or("atol", 1e-8)?);
+        c.tensor("input")?.allclose_with(c.tensor("other")?, o.equal_nan(c.flag("equal_nan", false)?))?
+    };
+    "equal" "input other" |c| c.tensor("input")?.equal(c.tensor("other")?)?;
     "fill" "input value" |c| { let y = c.x()?.copy()?; y.checked().fill_(c.scalar("value")?)? };
     "fill_" "input value" |c| c.x()?.fill_(c.scalar("value")?)?;
     "zero_" "input" |c| c.x()?.zero_()?;

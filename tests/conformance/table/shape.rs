@@ -67,6 +67,11 @@ rows! {
     "movedim" "input source destination" |c| c.x()?.movedim(c.ints("source")?, c.ints("destination")?)?;
     "moveaxis" "input source destination" |c| c.x()?.movedim(c.ints("source")?, c.ints("destination")?)?;
     "select" "input dim index" |c| c.x()?.select(c.int("dim")?, c.int("index")?)?;
+    "as_strided" "input size stride storage_offset" |c| {
+        let offset = c.opt_int("storage_offset")?.map(|o| o as usize);
+        c.x()?.as_strided(c.ints("size")?, c.ints("stride")?, offset)?
+    };
+    "unfold" "input dimension size step" |c| c.x()?.unfold(c.int("dimension")?, c.size("size")?, c.size("step")?)?;
     "narrow" "input dim start length" |c| c.x()?.narrow(c.int("dim")?, c.int("start")?, c.size("length")?)?;
     "squeeze" "input dim" |c| match c.opt_ints("dim")? {
         None => c.x()?.squeeze()?,
