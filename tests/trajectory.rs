@@ -3,41 +3,15 @@
 //! `data/lenet.json` says how PyTorch got them: `manual_seed(0)`, the blitz's LeNet, the training digits in file order, batches of 64.
 
 mod common;
+#[path = "common/lenet.rs"]
+mod lenet;
 
 use common::devices;
+use lenet::LeNet;
 use serde_json::Value as Json;
 use std::path::Path;
 use wgtorch::io::load_safetensors;
 use wgtorch::prelude::*;
-
-#[derive(Module)]
-struct LeNet {
-    conv1: Conv2d,
-    conv2: Conv2d,
-    fc1: Linear,
-    fc2: Linear,
-    fc3: Linear,
-}
-
-impl LeNet {
-    fn new() -> LeNet {
-        LeNet {
-            conv1: Conv2d::new(1, 6, 3),
-            conv2: Conv2d::new(6, 16, 3),
-            fc1: Linear::new(576, 120),
-            fc2: Linear::new(120, 84),
-            fc3: Linear::new(84, 10),
-        }
-    }
-}
-
-impl Forward for LeNet {
-    fn forward(&self, x: &Tensor) -> Tensor {
-        let x = F::max_pool2d(&self.conv1.call(x).relu(), 2);
-        let x = F::max_pool2d(&self.conv2.call(&x).relu(), 2).flatten(1);
-        self.fc3.call(&self.fc2.call(&self.fc1.call(&x).relu()).relu())
-    }
-}
 
 /// Seeds and draws are the process's.
 static SEEDED: std::sync::Mutex<()> = std::sync::Mutex::new(());

@@ -129,7 +129,7 @@ twins!(
         let sign = if rule.maximize { -1.0 } else { 1.0 };
         for i in 0..param.len() {
             let mut g = grad[i] * sign;
-            // NaN parameters stay out of it where there is no decay
+            // not a product with 0: a parameter may be infinite
             if rule.weight_decay != 0.0 {
                 g += param[i] * rule.weight_decay;
             }

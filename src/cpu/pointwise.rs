@@ -306,13 +306,13 @@ impl Plan {
                     && !(0..nl).any(|l| std::ptr::eq(loads[l].0, ptr) && computed[l] > i)
             });
             // what is read in the same pass is in the cache already
-            let streamed = |k: &usize| {
-                !on_demand
-                    && plan.numel * plan.item[r] >= PAST_CACHE
-                    && !loads.iter().any(|l| std::ptr::eq(l.0, stores[*k].0))
-            };
+            let streamed = direct.filter(|&k| {
+                let large = !on_demand && plan.numel * plan.item[r] >= PAST_CACHE;
+                large && !loads.iter().any(|l| std::ptr::eq(l.0, stores[k].0))
+            });
+            plan.streams.extend(streamed.map(|k| (r, stores[k].0)));
             places[r] = match direct {
-                Some(k) if !streamed(&k) => Place::Memory(stores[k].0),
+                Some(k) if streamed.is_none() => Place::Memory(stores[k].0),
                 _ => Place::Scratch(slots.take(plan.item[r])),
             };
             let call = match instr.action {
@@ -341,10 +341,7 @@ impl Plan {
             let ptr = stores[k].0;
             match places[r] {
                 Place::Memory(at) if at == ptr && is_contiguous(&plan.sizes, &store_strides[k]) => {}
-                Place::Scratch(_) if is_contiguous(&plan.sizes, &store_strides[k]) && s as usize >= nl + ns => {
-                    let large = plan.numel * plan.item[r] >= PAST_CACHE;
-                    if large { plan.streams.push((r, ptr)) } else { plan.copies.push((r, ptr)) }
-                }
+                _ if plan.streams.contains(&(r, ptr)) => {}
                 _ if is_contiguous(&plan.sizes, &store_strides[k]) => plan.copies.push((r, ptr)),
                 _ => {
                     plan.scatters.push(Strided { ptr, strides: store_strides[k].clone(), reg: r, once: false });

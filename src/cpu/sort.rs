@@ -74,7 +74,7 @@ pub fn sort<T: Ordered>(values: ViewMut<T>, indices: ViewMut<i64>, x: View<T>, s
     let together = n >= LONG && lines < 4;
     // values of 32 bits and less share a word with their position
     let small = size_of::<T>() <= 4 && n <= u32::MAX as usize;
-    let line = |offsets: [usize; 3]| {
+    let line = |offsets: [usize; 3], keys: &mut Keys| {
         // SAFETY: position `k` of the line at these offsets.
         let load = |k: usize| unsafe { *from.get().add(offsets[0] + k * step_x) };
         let write = |i: usize, k: usize| {
@@ -86,31 +86,33 @@ pub fn sort<T: Ordered>(values: ViewMut<T>, indices: ViewMut<i64>, x: View<T>, s
         };
         if small {
             let flip = if spec.descending { u64::from(u32::MAX) } else { 0 };
-            let mut keys: Vec<u64> = (0..n).map(|k| (load(k).order() ^ flip) << 32 | k as u64).collect();
-            let first = arrange(&mut keys, spec.first, together);
+            keys.small.clear();
+            keys.small.extend((0..n).map(|k| (load(k).order() ^ flip) << 32 | k as u64));
+            let first = arrange(&mut keys.small, spec.first, together);
             first.iter().enumerate().for_each(|(i, key)| write(i, (key & u64::from(u32::MAX)) as usize));
         } else {
             let flip = if spec.descending { u64::MAX } else { 0 };
-            let mut keys: Vec<(u64, usize)> = (0..n).map(|k| (load(k).order() ^ flip, k)).collect();
-            let first = arrange(&mut keys, spec.first, together);
+            keys.large.clear();
+            keys.large.extend((0..n).map(|k| (load(k).order() ^ flip, k)));
+            let first = arrange(&mut keys.large, spec.first, together);
             first.iter().enumerate().for_each(|(i, key)| write(i, key.1));
         }
     };
-    if together {
-        let mut walk = Walk::new(&shape, [&sx, &sv, &si], 0);
-        for _ in 0..lines {
-            line(walk.at);
-            walk.step();
-        }
-        return;
-    }
-    chunks(lines, grain(8 * n), |r| {
+    chunks(lines, if together { lines } else { grain(8 * n) }, |r| {
         let mut walk = Walk::new(&shape, [&sx, &sv, &si], r.start);
+        let mut keys = Keys::default();
         for _ in r {
-            line(walk.at);
+            line(walk.at, &mut keys);
             walk.step();
         }
     });
+}
+
+/// Room for the keys of a line.
+#[derive(Default)]
+struct Keys {
+    small: Vec<u64>,
+    large: Vec<(u64, usize)>,
 }
 
 /// The first keys in order.

@@ -65,11 +65,6 @@ fn times(x: Tensor, factor: Option<&Tensor>) -> Result<Tensor> {
     factor.map_or(Ok(x.clone()), |f| x.checked().mul(f))
 }
 
-/// What the gradient of each loss is: that of the mean is a share.
-fn shared(g: &Tensor, reduction: Reduction, n: usize) -> Result<Tensor> {
-    if reduction == Reduction::Mean { g.checked().div(n as f64) } else { Ok(g.clone()) }
-}
-
 /// Inputs of a node: input, target and the weights that are there, with the places of those.
 fn inputs<'a>(x: &'a Tensor, target: &'a Tensor, o: &'a BCEOptions) -> (Vec<&'a Tensor>, [Option<usize>; 2]) {
     let mut all = vec![x, target];
@@ -96,7 +91,7 @@ fn from_probabilities(x: &Tensor, target: &Tensor, o: &BCEOptions) -> Result<Ten
     composite("BinaryCrossEntropyBackward0", &ins, saves, forward, move |cx| {
         let (x, target) = (cx.input(0)?, cx.input(1)?);
         let weight = at[0].map(|i| cx.input(i)).transpose()?;
-        let g = times(shared(cx.g(), reduction, x.numel())?, weight.as_ref())?;
+        let g = times(reduction.share(cx.g(), x.numel())?, weight.as_ref())?;
         let mut grads = no_grads(2 + at.iter().flatten().count());
         if cx.needs(0) {
             let spread = x.checked().rsub(1.0)?.checked().mul(&x)?.checked().clamp_min(1e-12)?;
@@ -127,7 +122,7 @@ fn from_logits(x: &Tensor, target: &Tensor, o: &BCEOptions) -> Result<Tensor> {
         let (x, target) = (cx.input(0)?, cx.input(1)?);
         let [weight, positive] = at.map(|i| i.map(|i| cx.input(i)).transpose());
         let (weight, positive) = (weight?, positive?);
-        let g = times(shared(cx.g(), reduction, x.numel())?, weight.as_ref())?;
+        let g = times(reduction.share(cx.g(), x.numel())?, weight.as_ref())?;
         let mut grads = no_grads(2 + at.iter().flatten().count());
         if cx.needs(0) {
             let sigmoid = x.checked().sigmoid()?;

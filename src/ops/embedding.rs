@@ -122,7 +122,7 @@ impl Op for Embedding {
         }
         if let Some(row) = self.padding {
             let kept = index.checked().ne(row as i64)?.checked().unsqueeze(1)?;
-            g = super::where_cond(&kept, &g, 0.0);
+            g = g.checked().where_cond(&kept, 0.0)?;
         }
         grads[0] = Some(zeros.checked().index_add(0, &index, &g, 1)?);
         Ok(grads)
@@ -143,7 +143,7 @@ fn renormalise(table: &Tensor, index: &Tensor, max: f64, p: f64) -> Result<()> {
         rows.checked().abs()?.checked().pow(p)?.checked().sum_dim(1, true)?.checked().pow(1.0 / p)?
     };
     let scaled = rows.checked().mul(norm.checked().add(1e-7)?.checked().reciprocal()?.checked().mul(max)?)?;
-    let rows = super::where_cond(&norm.checked().gt(max)?, &scaled, &rows);
+    let rows = scaled.checked().where_cond(&norm.checked().gt(max)?, &rows)?;
     // a row that is read twice is written twice, with the same values
     table.checked().index_copy_(0, &index, &rows)?;
     Ok(())

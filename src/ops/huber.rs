@@ -24,11 +24,7 @@ crate::ops::pointwise::options! {
 
 /// The derivative by the input from that by each loss, and its negative for the target.
 pub(super) fn against_target(cx: &Ctx, reduction: Reduction, slope: Tensor) -> Result<Grads> {
-    let slope = match reduction {
-        Reduction::Mean => slope.checked().div(slope.numel() as f64)?,
-        _ => slope,
-    };
-    let g = slope.checked().mul(cx.g())?;
+    let g = reduction.share(&slope, slope.numel())?.checked().mul(cx.g())?;
     let mut grads = no_grads(2);
     if cx.needs(1) {
         grads[1] = Some(g.checked().neg()?);

@@ -47,6 +47,11 @@ impl Reduction {
             Reduction::Sum => losses.checked().sum(),
         }
     }
+
+    /// The part of a gradient that falls to each of `n` losses.
+    pub(super) fn share(self, g: &Tensor, n: usize) -> Result<Tensor> {
+        if self == Reduction::Mean { g.checked().div(n as f64) } else { Ok(g.clone()) }
+    }
 }
 
 /// What `nll_loss` and `cross_entropy` default: no class weights, `ignore_index` -100, the mean, no smoothing.

@@ -75,8 +75,7 @@ pub(super) fn adam(how: Adam, step: u64, items: &[(Tensor, [Tensor; 3])]) {
 fn parts<const S: usize>(ins: &[CpuView], outs: &[CpuView]) -> Vec<cpu::Part<S>> {
     let pointer = |v: &CpuView| SendPtr(v.ptr.cast::<f32>());
     let part = |(grad, own): (&CpuView, &[CpuView])| {
-        let mut states = [pointer(grad); S];
-        states.iter_mut().zip(&own[1..]).for_each(|(to, v)| *to = pointer(v));
+        let states = std::array::from_fn(|k| pointer(&own[k + 1]));
         cpu::Part { n: grad.shape.iter().product(), param: pointer(&own[0]), grad: pointer(grad), states }
     };
     ins.iter().zip(outs.chunks(S + 1)).map(part).collect()

@@ -1,5 +1,6 @@
-//! Optimizers: they hold handles of parameters and change what lies under them, in PyTorch's order of operations. A step is a chain of
-//! elementwise in-place ops for each parameter, which the stream makes one kernel of; on a GPU one kernel takes many parameters.
+//! Optimizers: they hold handles of parameters and change what lies under them, in PyTorch's order of operations. Plain float32
+//! parameters are updated many to a kernel (`fused`); for the others a step is a chain of elementwise in-place ops each, which the
+//! stream makes one kernel of.
 
 mod adam;
 mod adamw;
