@@ -303,6 +303,33 @@ fn threads_that_use_the_same_tensors_do_not_wait_for_each_other_forever() {
 }
 
 #[test]
+fn each_thread_hears_of_its_own_bad_index_at_its_next_wait() {
+    let _alone = alone();
+    for device in devices() {
+        std::thread::scope(|s| {
+            for thread in 0..4i64 {
+                s.spawn(move || {
+                    let x = ramp(device);
+                    for i in 0..30 {
+                        // half of the threads only read, which must neither take the others' errors nor fail
+                        if thread % 2 == 1 {
+                            assert!((x.item_of_first() + 0.3).abs() < 1e-6);
+                            continue;
+                        }
+                        let bad = N as i64 + thread * 1000 + i;
+                        let index = Tensor::from_vec(vec![0, bad], [2], device).unwrap();
+                        let heard = x.checked().index_select(0, &index).and_then(|_y| device.synchronize());
+                        let error = heard.expect_err("the index is out of range").to_string();
+                        assert!(device == Device::Cpu || error.contains(&bad.to_string()), "{bad}: {error}");
+                        device.synchronize().expect("said once");
+                    }
+                });
+            }
+        });
+    }
+}
+
+#[test]
 fn constants_take_no_buffer_until_they_are_written() {
     let _alone = alone();
     for device in devices() {

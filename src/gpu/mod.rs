@@ -31,6 +31,6 @@ mod view;
 pub use adapter::{Gpu, adapters, gpu, init_async};
 pub use buffer::Buffer;
 pub use pipeline::{Access, KernelId, KernelSource};
-pub use readback::Status;
+pub use readback::{Status, command};
 pub use recorder::{Counters, Recorder};
 pub use view::GpuView;

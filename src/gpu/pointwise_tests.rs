@@ -429,10 +429,10 @@ fn measure_pointwise() {
         let mut best = f64::MAX;
         let mut first = 0.0;
         for i in 0..12 {
-            g.synchronize().unwrap();
+            g.synchronize(0).unwrap();
             let t = std::time::Instant::now();
             f(&mut g.lock());
-            g.synchronize().unwrap();
+            g.synchronize(0).unwrap();
             let e = t.elapsed().as_secs_f64() * 1e3;
             if i == 0 { first = e } else { best = best.min(e) }
         }

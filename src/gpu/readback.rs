@@ -7,21 +7,32 @@ use crate::error::{Error, Result, bail, ensure};
 use futures::channel::oneshot;
 use std::collections::BTreeMap;
 
-/// Bytes of the status words.
-pub(super) const STATUS_BYTES: u64 = 32;
+/// Bytes of a slot's status words.
+pub(super) const STATUS_BYTES: u64 = 16;
+
+/// How many threads can have status words of their own, so that none takes (and clears) what is another's to hear. Past this
+/// many they share.
+pub const STATUS_SLOTS: u32 = 64;
+
+/// The number under which a kernel reports a fault `id` (from 1 to 2^24 - 1) in a slot.
+pub fn command(slot: u32, id: u32) -> u32 {
+    (slot % STATUS_SLOTS) << 24 | id & 0xff_ffff
+}
+
+pub(super) fn slot_of(command: u32) -> u32 {
+    command >> 24
+}
 
 /// Most bytes of idle readback buffers that are kept.
 const KEEP_BYTES: u64 = 64 << 20;
 
-/// What kernels reported through the status words since the last wait.
+/// What kernels reported through a slot's status words since it was last read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Status {
-    /// The command that failed, by the number its kernel was given; 0 where none did.
+    /// The fault's id, as [`command`] was given it; 0 where there was none.
     pub command: u32,
     /// The value that the kernel refused (an index, say).
     pub value: i64,
-    /// The remaining words, as the kernel set them.
-    pub extra: [u32; 5],
 }
 
 impl Status {
@@ -31,9 +42,9 @@ impl Status {
     }
 
     fn from_bytes(bytes: &[u8]) -> Status {
-        let w: [u32; 8] = bytemuck::pod_read_unaligned(bytes);
+        let w: [u32; 4] = bytemuck::pod_read_unaligned(bytes);
         let value = (u64::from(w[2]) << 32 | u64::from(w[1])) as i64;
-        Status { command: w[0], value, extra: [w[3], w[4], w[5], w[6], w[7]] }
+        Status { command: w[0] & 0xff_ffff, value }
     }
 }
 
@@ -73,7 +84,7 @@ struct Pending {
 }
 
 impl Recorder {
-    fn begin_read(&mut self, src: Option<(&Buffer, u64, u64)>) -> Result<Pending> {
+    fn begin_read(&mut self, src: Option<(&Buffer, u64, u64)>, slot: Option<u32>) -> Result<Pending> {
         let (mut total, mut skip, mut bytes) = (0, 0, 0);
         if let Some((src, offset, n)) = src {
             ensure!(
@@ -87,17 +98,19 @@ impl Recorder {
             total = (skip as u64 + n).next_multiple_of(4);
         }
         let data = total;
-        let status = self.status_used.then_some(data as usize);
+        let slot = slot.map(|s| s % STATUS_SLOTS).filter(|s| self.status_used >> s & 1 == 1);
+        let status = slot.map(|_| data as usize);
         total = (total + if status.is_some() { STATUS_BYTES } else { 0 }).max(4);
         let buffer = self.readback_buffer(total)?;
         if let Some((src, offset, _)) = src {
             self.copy_raw(src.raw(), offset - skip as u64, &buffer, 0, data);
         }
-        if status.is_some() {
-            let words = self.status().clone();
-            self.copy_raw(words.raw(), 0, &buffer, data, STATUS_BYTES);
-            self.clear(&words, 0, STATUS_BYTES);
-            self.status_used = false;
+        if let Some(slot) = slot {
+            let words = self.status(command(slot, 0));
+            let at = u64::from(slot) * STATUS_BYTES;
+            self.copy_raw(words.raw(), at, &buffer, data, STATUS_BYTES);
+            self.clear(&words, at, STATUS_BYTES);
+            self.status_used &= !(1 << slot);
         }
         self.count.reads += 1;
         let index = self.submit_index();
@@ -110,37 +123,34 @@ impl Recorder {
 }
 
 impl Gpu {
-    fn finish_read(
+    fn finish_read<R>(
         &self,
         p: Pending,
         mapped: Result<(), wgpu::BufferAsyncError>,
-        out: impl FnOnce(&[u8]),
-    ) -> Result<Status> {
-        let mut status = Status::default();
+        f: impl FnOnce(&[u8]) -> R,
+    ) -> Result<(R, Status)> {
         if let Err(e) = mapped {
             // the device's own words say more, where it left any
             let fault = self.lock().take_error();
             return Err(fault.unwrap_or_else(|| Error::Device(format!("{}: read: {e}", self.info.name))));
         }
-        match p.buffer.get_mapped_range(0..p.total) {
+        let read = match p.buffer.get_mapped_range(0..p.total) {
             Ok(view) => {
-                out(&view[p.skip..p.skip + p.bytes]);
-                if let Some(at) = p.status {
-                    status = Status::from_bytes(&view[at..at + STATUS_BYTES as usize]);
-                }
+                let status = p.status.map(|at| Status::from_bytes(&view[at..at + STATUS_BYTES as usize]));
+                (f(&view[p.skip..p.skip + p.bytes]), status.unwrap_or_default())
             }
             Err(e) => bail!(Device, "{}: read: {e}", self.info.name),
-        }
+        };
         p.buffer.unmap();
         let mut rec = self.lock();
         rec.readbacks.put(p.buffer);
         match rec.take_error() {
             Some(e) => Err(e),
-            None => Ok(status),
+            None => Ok(read),
         }
     }
 
-    fn wait_read(&self, mut p: Pending, out: impl FnOnce(&[u8])) -> Result<Status> {
+    fn wait_read<R>(&self, mut p: Pending, f: impl FnOnce(&[u8]) -> R) -> Result<(R, Status)> {
         if cfg!(target_arch = "wasm32") {
             bail!(Device, "nothing may block in a browser: use the _async form of this read");
         }
@@ -152,10 +162,10 @@ impl Gpu {
         // another thread's poll may be about to run the callback
         let mapped = pollster::block_on(&mut p.mapped);
         let Ok(mapped) = mapped else { bail!(Device, "{}: the device dropped a read", self.info.name) };
-        self.finish_read(p, mapped, out)
+        self.finish_read(p, mapped, f)
     }
 
-    async fn wait_read_async(&self, mut p: Pending, out: impl FnOnce(&[u8])) -> Result<Status> {
+    async fn wait_read_async<R>(&self, mut p: Pending, f: impl FnOnce(&[u8]) -> R) -> Result<(R, Status)> {
         #[cfg(not(target_arch = "wasm32"))]
         let mapped = {
             // natively somebody has to poll the device: each wake-up does
@@ -177,22 +187,20 @@ impl Gpu {
         #[cfg(target_arch = "wasm32")]
         let mapped = (&mut p.mapped).await;
         let Ok(mapped) = mapped else { bail!(Device, "{}: the device dropped a read", self.info.name) };
-        self.finish_read(p, mapped, out)
+        self.finish_read(p, mapped, f)
     }
 
-    /// Submits what is recorded, waits for it, and gives `f` bytes of a buffer where they are mapped; None where that could not
-    /// be. With the status words.
+    /// Submits what is recorded, waits for it, and gives `f` bytes of a buffer where they are mapped; with a slot's status words.
     pub fn read_with<R>(
         &self,
         src: &Buffer,
         offset: u64,
         bytes: u64,
+        slot: u32,
         f: impl FnOnce(&[u8]) -> R,
-    ) -> Result<(Option<R>, Status)> {
-        let pending = self.lock().begin_read(Some((src, offset, bytes)))?;
-        let mut out = None;
-        let status = self.wait_read(pending, |bytes| out = Some(f(bytes)))?;
-        Ok((out, status))
+    ) -> Result<(R, Status)> {
+        let pending = self.lock().begin_read(Some((src, offset, bytes)), Some(slot))?;
+        self.wait_read(pending, f)
     }
 
     /// [`Gpu::read_with`] without blocking.
@@ -201,29 +209,28 @@ impl Gpu {
         src: &Buffer,
         offset: u64,
         bytes: u64,
+        slot: u32,
         f: impl FnOnce(&[u8]) -> R,
-    ) -> Result<(Option<R>, Status)> {
-        let pending = self.lock().begin_read(Some((src, offset, bytes)))?;
-        let mut out = None;
-        let status = self.wait_read_async(pending, |bytes| out = Some(f(bytes))).await?;
-        Ok((out, status))
+    ) -> Result<(R, Status)> {
+        let pending = self.lock().begin_read(Some((src, offset, bytes)), Some(slot))?;
+        self.wait_read_async(pending, f).await
     }
 
-    /// A copy of bytes of a buffer, by [`Gpu::read_with`].
-    pub fn read(&self, src: &Buffer, offset: u64, bytes: u64) -> Result<(Vec<u8>, Status)> {
-        let (out, status) = self.read_with(src, offset, bytes, <[u8]>::to_vec)?;
-        Ok((out.unwrap_or_default(), status))
+    /// A copy of bytes of a buffer, as [`Gpu::read_with`] has them; the status words stay for those whom they concern.
+    pub fn read(&self, src: &Buffer, offset: u64, bytes: u64) -> Result<Vec<u8>> {
+        let pending = self.lock().begin_read(Some((src, offset, bytes)), None)?;
+        Ok(self.wait_read(pending, <[u8]>::to_vec)?.0)
     }
 
-    /// Submits what is recorded and waits until it is done.
-    pub fn synchronize(&self) -> Result<Status> {
-        let pending = self.lock().begin_read(None)?;
-        self.wait_read(pending, |_| ())
+    /// Submits what is recorded and waits until it is done; a slot's status words.
+    pub fn synchronize(&self, slot: u32) -> Result<Status> {
+        let pending = self.lock().begin_read(None, Some(slot))?;
+        Ok(self.wait_read(pending, |_| ())?.1)
     }
 
     /// `synchronize` without blocking.
-    pub async fn synchronize_async(&self) -> Result<Status> {
-        let pending = self.lock().begin_read(None)?;
-        self.wait_read_async(pending, |_| ()).await
+    pub async fn synchronize_async(&self, slot: u32) -> Result<Status> {
+        let pending = self.lock().begin_read(None, Some(slot))?;
+        Ok(self.wait_read_async(pending, |_| ()).await?.1)
     }
 }

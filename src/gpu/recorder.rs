@@ -3,7 +3,7 @@
 use super::buffer::{Buffer, Pool, size_class};
 use super::params::Params;
 use super::pipeline::{Access, KernelId, KernelSource, Pipelines};
-use super::readback::{Readbacks, STATUS_BYTES};
+use super::readback::{Readbacks, STATUS_BYTES, STATUS_SLOTS, slot_of};
 use crate::error::{Error, Result, bail, ensure};
 use futures::FutureExt;
 use parking_lot::Mutex;
@@ -97,8 +97,8 @@ pub struct Recorder {
     chunks_back: Receiver<wgpu::Buffer>,
     in_flight: VecDeque<wgpu::SubmissionIndex>,
     status: Buffer,
-    /// A command that may set the status words was recorded since they were last read.
-    pub(super) status_used: bool,
+    /// The slots whose status words a command may have set since they were last read, a bit each.
+    pub(super) status_used: u64,
     faults: Arc<Faults>,
     recorded: u32,
     staged: u64,
@@ -129,7 +129,7 @@ impl Recorder {
         device.set_device_lost_callback(move |reason, message| f.set(format!("device lost ({reason:?}): {message}")));
         let (chunk_home, chunks_back) = channel();
         let mut pool = Pool::new();
-        let status = pool.adopt(create(&device, "wgtorch status", STATUS_BYTES)?);
+        let status = pool.adopt(create(&device, "wgtorch status", STATUS_BYTES * u64::from(STATUS_SLOTS))?);
         let info = device.adapter_info();
         let fixed = info.subgroup_min_size == info.subgroup_max_size;
         let subgroup_size =
@@ -149,7 +149,7 @@ impl Recorder {
             chunks_back,
             in_flight: VecDeque::new(),
             status,
-            status_used: false,
+            status_used: 0,
             faults,
             recorded: 0,
             staged: 0,
@@ -206,11 +206,12 @@ impl Recorder {
         Some(Error::Device(format!("{}: {message} (recorded last: {label})", self.name)))
     }
 
-    /// The status words: eight u32 that kernels set through atomics to report what only the device can see. Word 0 names the
-    /// command (0: no fault, claimed by compare-exchange so that the first wins), words 1 and 2 hold the value, low then
-    /// high. The next read or synchronize returns them and sets them to zero.
-    pub fn status(&self) -> &Buffer {
-        &self.status
+    /// The status words, which a kernel sets through atomics to report what only the device can see: for each slot four u32.
+    /// The first names the command (0: no fault, claimed by compare-exchange so that the first wins), the next two hold the
+    /// value, low then high. The next read or synchronize for the command's slot returns its words and sets them to zero.
+    pub fn status(&mut self, command: u32) -> Buffer {
+        self.status_used |= 1 << slot_of(command);
+        self.status.clone()
     }
 
     /// A kernel by its key, compiled by `make`'s source where it is new.
@@ -286,7 +287,6 @@ impl Recorder {
                     "kernel {label} binds one buffer twice ({j} and {i}) and writes it"
                 );
             }
-            self.status_used |= b.id() == self.status.id();
         }
         let max = self.limits.max_compute_workgroups_per_dimension;
         ensure!(

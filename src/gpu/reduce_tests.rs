@@ -394,7 +394,7 @@ fn measure_reductions() {
         let mut best = f64::MAX;
         let mut first = 0.0;
         for i in 0..10 {
-            g.synchronize().unwrap();
+            g.synchronize(0).unwrap();
             let t = std::time::Instant::now();
             reduce(
                 &mut g.lock(),
@@ -408,7 +408,7 @@ fn measure_reductions() {
                 &[view(&c, out, &z)],
             )
             .unwrap();
-            g.synchronize().unwrap();
+            g.synchronize(0).unwrap();
             let e = t.elapsed().as_secs_f64() * 1e3;
             if i == 0 { first = e } else { best = best.min(e) }
         }

@@ -35,8 +35,7 @@ pub(crate) fn up<T: bytemuck::NoUninit>(g: &Gpu, data: &[T]) -> Buffer {
 }
 
 pub(crate) fn down<T: bytemuck::AnyBitPattern>(g: &Gpu, b: &Buffer, n: usize) -> Vec<T> {
-    let (bytes, status) = g.read(b, 0, (n * size_of::<T>()) as u64).unwrap();
-    assert!(status.is_ok());
+    let bytes = g.read(b, 0, (n * size_of::<T>()) as u64).unwrap();
     bytemuck::pod_collect_to_vec::<u8, u8>(&bytes)
         .chunks_exact(size_of::<T>())
         .map(bytemuck::pod_read_unaligned)

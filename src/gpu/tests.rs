@@ -36,8 +36,8 @@ fn bytes_go_up_and_come_back() {
     for n in [1usize, 3, 4, 5, 255, 256, 257, 100_003, (1 << 20) + 7] {
         let data: Vec<u8> = (0..n).map(|i| (i * 7 + i / 251) as u8).collect();
         let b = up(g, &data);
-        assert_eq!(g.read(&b, 0, n as u64).unwrap().0, data);
-        let part = g.read(&b, 1, n as u64 - 1).unwrap().0;
+        assert_eq!(g.read(&b, 0, n as u64).unwrap(), data);
+        let part = g.read(&b, 1, n as u64 - 1).unwrap();
         assert_eq!(part, data[1..]);
     }
 }
@@ -106,7 +106,7 @@ fn pool_and_caches_stay_flat() {
     // one for each 32 dispatches
     assert!((312..=313).contains(&submissions), "{submissions}");
     drop(rec);
-    assert!(g.synchronize().unwrap().is_ok());
+    assert!(g.synchronize(0).unwrap().is_ok());
 }
 
 #[test]
@@ -150,13 +150,13 @@ fn a_kernel_reports_through_the_status_words() {
     {
         let mut rec = g.lock();
         let k = rec.kernel("test complain", make).unwrap();
-        let status = rec.status().clone();
+        let status = rec.status(0);
         rec.dispatch(k, &[&status], &[5, -3i32 as u32, u32::MAX], 1).unwrap();
         rec.dispatch(k, &[&status], &[6, 1, 0], 1).unwrap();
     }
-    let s = g.synchronize().unwrap();
+    let s = g.synchronize(0).unwrap();
     assert_eq!((s.command, s.value), (5, -3));
-    assert!(g.synchronize().unwrap().is_ok(), "reading the words resets them");
+    assert!(g.synchronize(0).unwrap().is_ok(), "reading the words resets them");
 }
 
 #[test]
@@ -192,7 +192,7 @@ fn mistakes_are_errors_with_the_kernels_name() {
     let e = rec.dispatch(k, &[&x, &x], &[], 1).unwrap_err().to_string();
     assert!(e.contains("two"), "{e}");
     drop(rec);
-    assert!(g.synchronize().is_ok());
+    assert!(g.synchronize(0).is_ok());
 }
 
 #[test]
@@ -217,10 +217,9 @@ fn async_reads_match() {
     let Some(g) = device() else { return };
     let g = &*g;
     let x = up(g, &[1u32, 2, 3]);
-    let (bytes, _) = pollster::block_on(g.read_with_async(&x, 4, 8, <[u8]>::to_vec)).unwrap();
-    let bytes = bytes.unwrap();
+    let (bytes, _) = pollster::block_on(g.read_with_async(&x, 4, 8, 0, <[u8]>::to_vec)).unwrap();
     assert_eq!(bytemuck::pod_collect_to_vec::<u8, u32>(&bytes), [2, 3]);
-    assert!(pollster::block_on(g.synchronize_async()).unwrap().is_ok());
+    assert!(pollster::block_on(g.synchronize_async(0)).unwrap().is_ok());
 }
 
 #[test]
@@ -230,7 +229,7 @@ fn measure_dispatch_overhead() {
     let g = &*g;
     let x = up(g, &[0u32; 64]);
     for _ in 0..3 {
-        g.synchronize().unwrap();
+        g.synchronize(0).unwrap();
         let t = std::time::Instant::now();
         let mut cpu = std::time::Duration::ZERO;
         for _ in 0..100 {
@@ -241,7 +240,7 @@ fn measure_dispatch_overhead() {
             }
             drop(rec);
             cpu += t.elapsed();
-            g.synchronize().unwrap();
+            g.synchronize(0).unwrap();
         }
         println!(
             "dispatch: {:.1} us recording+submit, {:.1} us in all",

@@ -198,6 +198,8 @@ pub struct Launch<'a> {
     pub gpu: &'static gpu::Gpu,
     /// Who called the op, for errors that only the device sees.
     pub location: &'static Location<'static>,
+    /// The stream that recorded the op, whose thread hears of such errors.
+    pub stream: u32,
 }
 
 /// A step that follows a kernel and that the kernel may take into its own launch.

@@ -4,7 +4,7 @@ use super::command::{Arg, CpuView, KernelCmd, Launch};
 use super::hold::check_free;
 use super::locks::LockSet;
 use super::storage::{Storage, StorageImpl};
-use super::{count, flush, settle, take_error, tell, widen, with_stream};
+use super::{count, flush, settle, stream_id, take_error, tell, widen};
 use crate::cpu;
 use crate::cpu::memory::HostBuf;
 use crate::device::Device;
@@ -184,9 +184,8 @@ fn gpu_bytes(s: &StorageImpl) -> Result<Vec<u8>> {
         return Ok(Vec::new());
     }
     let buffer = s.gpu(&mut gpu.lock(), false)?.clone();
-    let (mut bytes, status) = gpu.read(&buffer, 0, s.nbytes.next_multiple_of(4) as u64)?;
+    let mut bytes = gpu.read(&buffer, 0, s.nbytes.next_multiple_of(4) as u64)?;
     bytes.truncate(s.nbytes);
-    status.into_result()?;
     Ok(bytes)
 }
 
@@ -230,16 +229,16 @@ fn cpu_as_given(cmd: &KernelCmd) -> Result<()> {
     cmd.kernel.cpu(&ins, &outs)
 }
 
-/// Runs a kernel on its device, or on the CPU by transfer.
-pub fn kernel(cmd: &KernelCmd) -> Result<()> {
+/// Runs a stream's kernel on its device, or on the CPU by transfer.
+pub fn kernel(cmd: &KernelCmd, stream: u32) -> Result<()> {
     count(|c| c.kernels += 1);
     let device = cmd.outs[0].storage.device;
     if device == Device::Cpu {
         return cpu_kernel(cmd);
     }
-    if gpu_as_given(cmd, device)?
+    if gpu_as_given(cmd, device, stream)?
         || widen::changes(cmd, widen::on_gpu)
-            && widen::widened(cmd, device, widen::on_gpu, |c| gpu_as_given(c, device))?
+            && widen::widened(cmd, device, widen::on_gpu, |c| gpu_as_given(c, device, stream))?
     {
         return Ok(());
     }
@@ -247,7 +246,7 @@ pub fn kernel(cmd: &KernelCmd) -> Result<()> {
 }
 
 /// False where the GPU has no kernel for these dtypes.
-fn gpu_as_given(cmd: &KernelCmd, device: Device) -> Result<bool> {
+fn gpu_as_given(cmd: &KernelCmd, device: Device, stream: u32) -> Result<bool> {
     let gpu = device_gpu(device)?;
     let mut rec = gpu.lock();
     for a in &cmd.outs {
@@ -258,7 +257,7 @@ fn gpu_as_given(cmd: &KernelCmd, device: Device) -> Result<bool> {
     }
     let outs: SmallVec<[GpuView; 2]> = cmd.outs.iter().map(gpu_view).collect();
     let ins: SmallVec<[GpuView; 3]> = cmd.ins.iter().map(gpu_view).collect();
-    cmd.kernel.gpu(&mut Launch { rec: &mut rec, gpu, location: cmd.location }, &ins, &outs)
+    cmd.kernel.gpu(&mut Launch { rec: &mut rec, gpu, location: cmd.location, stream }, &ins, &outs)
 }
 
 fn by_transfer(cmd: &KernelCmd, device: Device) -> Result<()> {
@@ -299,34 +298,25 @@ pub fn upload(device: Device, dtype: DType, bytes: &[u8]) -> Result<Storage> {
 /// Gives `f` the bytes of a contiguous argument where they lie: flushes, waits, and reports what went wrong so far.
 pub fn read<R>(a: &Arg, f: impl FnOnce(&[u8]) -> R) -> Result<R> {
     let (start, len) = span(a);
-    let mut f = Some(f);
-    if let Some(read) = on_host(a, start, len, &mut f)? {
-        return take_error().map(|()| read);
+    let known = known(a);
+    if len == 0 || known.is_some() || a.storage.device == Device::Cpu {
+        return on_host(a, start, len, known, f);
     }
     let gpu = device_gpu(a.storage.device)?;
     let buffer = a.storage.gpu(&mut gpu.lock(), false)?.clone();
-    let (read, status) = gpu.read_with(&buffer, start as u64, len as u64, |bytes| f.take().map(|f| f(bytes)))?;
-    finish(read.flatten(), status)
+    after_faults(gpu.read_with(&buffer, start as u64, len as u64, stream_id(), f)?)
 }
 
 /// [`read`] that yields instead of blocking while the GPU works.
 pub async fn read_async<R>(a: &Arg, f: impl FnOnce(&[u8]) -> R) -> Result<R> {
     let (start, len) = span(a);
-    let mut f = Some(f);
-    if let Some(read) = on_host(a, start, len, &mut f)? {
-        return take_error().map(|()| read);
+    let known = known(a);
+    if len == 0 || known.is_some() || a.storage.device == Device::Cpu {
+        return on_host(a, start, len, known, f);
     }
     let gpu = device_gpu(a.storage.device)?;
     let buffer = a.storage.gpu(&mut gpu.lock(), false)?.clone();
-    let read = gpu.read_with_async(&buffer, start as u64, len as u64, |bytes| f.take().map(|f| f(bytes)));
-    let (read, status) = read.await?;
-    finish(read.flatten(), status)
-}
-
-fn finish<R>(read: Option<R>, status: gpu::Status) -> Result<R> {
-    take_error()?;
-    status.into_result()?;
-    Ok(read.unwrap_or_else(|| unreachable!("a read that went well has called its function")))
+    after_faults(gpu.read_with_async(&buffer, start as u64, len as u64, stream_id(), f).await?)
 }
 
 fn span(a: &Arg) -> (usize, usize) {
@@ -335,26 +325,32 @@ fn span(a: &Arg) -> (usize, usize) {
     (a.layout.offset * a.dtype.size(), a.layout.numel() * a.dtype.size())
 }
 
-/// Calls `f` where the bytes are on the host or known without memory.
-fn on_host<R, F: FnOnce(&[u8]) -> R>(a: &Arg, start: usize, len: usize, f: &mut Option<F>) -> Result<Option<R>> {
-    let mut call = |bytes: &[u8]| Ok(f.take().map(|f| f(bytes)));
-    if len == 0 {
-        return call(&[]);
-    }
-    if let Some(value) = a.storage.as_constant()
-        && a.storage.dtype == a.dtype
-    {
+/// What was read, unless something went wrong before.
+fn after_faults<R>((read, status): (R, gpu::Status)) -> Result<R> {
+    take_error()?;
+    status.into_result()?;
+    Ok(read)
+}
+
+/// The value of a constant that is read in its own dtype.
+fn known(a: &Arg) -> Option<Scalar> {
+    a.storage.as_constant().filter(|_| a.storage.dtype == a.dtype)
+}
+
+fn on_host<R>(a: &Arg, start: usize, len: usize, known: Option<Scalar>, f: impl FnOnce(&[u8]) -> R) -> Result<R> {
+    let read = if len == 0 {
+        f(&[])
+    } else if let Some(value) = known {
         let mut bytes = vec![0; len];
         super::fill_bytes(&mut bytes, a.dtype, value);
-        return call(&bytes);
-    }
-    if a.storage.device != Device::Cpu {
-        return Ok(None);
-    }
-    let _held = LockSet::lock([(&*a.storage, false)]);
-    check_free([(&*a.storage, false)])?;
-    // SAFETY: the contiguous layout lies inside the storage, which nobody writes while the lock is held.
-    call(unsafe { std::slice::from_raw_parts(a.storage.host(false).ptr().add(start), len) })
+        f(&bytes)
+    } else {
+        let _held = LockSet::lock([(&*a.storage, false)]);
+        check_free([(&*a.storage, false)])?;
+        // SAFETY: the contiguous layout lies inside the storage, which nobody writes while the lock is held.
+        f(unsafe { std::slice::from_raw_parts(a.storage.host(false).ptr().add(start), len) })
+    };
+    take_error().map(|()| read)
 }
 
 /// What a GPU has compiled, launched and allocated so far.
@@ -369,7 +365,7 @@ pub fn device_counters(device: Device) -> Result<gpu::Counters> {
 pub fn synchronize(device: Device) -> Result<()> {
     flush();
     if device.is_gpu() {
-        device_gpu(device)?.synchronize()?.into_result()?;
+        device_gpu(device)?.synchronize(stream_id())?.into_result()?;
     }
     take_error()
 }
@@ -380,22 +376,22 @@ struct Fault {
     op: &'static str,
     location: &'static Location<'static>,
     what: String,
-    /// The stream that launched it, whose thread is told.
+    /// The stream that recorded it, whose thread is told.
     stream: u32,
 }
 
 static FAULTS: Mutex<Vec<Fault>> = Mutex::new(Vec::new());
 
 impl Launch<'_> {
-    /// An id (from 1) for the status word: the op, its call site, and what the bad value is called in the message.
+    /// The number for the status words that stands for the op, its call site, and what the bad value is called in the message.
     pub fn fault_id(&mut self, op: &'static str, what: impl Into<String>) -> u32 {
         let mut faults = FAULTS.lock();
-        let entry = Fault { op, location: self.location, what: what.into(), stream: with_stream(|s| s.id) };
+        let entry = Fault { op, location: self.location, what: what.into(), stream: self.stream };
         if let Some(i) = faults.iter().position(|f| *f == entry) {
-            return i as u32 + 1;
+            return gpu::command(self.stream, i as u32 + 1);
         }
         faults.push(entry);
-        faults.len() as u32
+        gpu::command(self.stream, faults.len() as u32)
     }
 }
 
@@ -417,7 +413,7 @@ impl IntoResult for gpu::Status {
             }
             None => return Err(Error::Device(format!("a kernel reported fault {id} with value {value}"))),
         };
-        // another thread's fault is that thread's to hear of, at its next wait
+        // where threads share status words: another's fault is that thread's to hear of, at its next wait
         if tell(stream, &error) { Ok(()) } else { Err(error) }
     }
 }

@@ -324,6 +324,7 @@ struct Built<'a> {
 
 #[derive(Default)]
 struct Flush {
+    stream: u32,
     groups: VecDeque<Group>,
     error: Option<crate::error::Error>,
 }
@@ -361,7 +362,7 @@ impl Flush {
         let failed = match c.ins.iter().any(|a| a.storage.has_failed()) {
             true => true,
             false => {
-                let result = exec::kernel(c);
+                let result = exec::kernel(c, self.stream);
                 let failed = result.is_err();
                 self.note(result);
                 failed
@@ -474,8 +475,8 @@ fn absorb(kernel: &KernelCmd, next: &Cmd) -> Option<KernelCmd> {
     })
 }
 
-/// Runs recorded commands in order. Gives back the emptied list, for its memory.
-pub fn run(mut cmds: Vec<Cmd>) -> (Vec<Cmd>, Result<()>) {
+/// Runs a stream's recorded commands in order. Gives back the emptied list, for its memory.
+pub fn run(stream: u32, mut cmds: Vec<Cmd>) -> (Vec<Cmd>, Result<()>) {
     for cmd in &cmds {
         uses(cmd, 1);
     }
@@ -487,7 +488,7 @@ pub fn run(mut cmds: Vec<Cmd>) -> (Vec<Cmd>, Result<()>) {
         }
     }
     let alive: Vec<usize> = (0..cmds.len()).filter(|&i| !dead[i]).collect();
-    let mut flush = Flush::default();
+    let mut flush = Flush { stream, ..Flush::default() };
     let mut at = 0;
     while at < alive.len() {
         let cmd = &cmds[alive[at]];

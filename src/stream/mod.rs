@@ -117,7 +117,7 @@ impl Stream {
             return;
         }
         let cmds = std::mem::take(&mut inner.cmds);
-        let (cmds, result) = fuse::run(cmds);
+        let (cmds, result) = fuse::run(self.id, cmds);
         inner.cmds = cmds;
         if let Err(e) = result {
             inner.error.get_or_insert(e);
@@ -130,6 +130,11 @@ fn flush_id(id: u32) {
     if let Some(s) = stream {
         s.flush();
     }
+}
+
+/// This thread's stream.
+fn stream_id() -> u32 {
+    with_stream(|s| s.id)
 }
 
 /// Launches what this thread has recorded.
@@ -152,7 +157,7 @@ pub fn take_error() -> Result<()> {
 
 /// Leaves an error to another thread's stream; false where it is this thread's.
 fn tell(stream: u32, error: &Error) -> bool {
-    if with_stream(|s| s.id) == stream {
+    if stream_id() == stream {
         return false;
     }
     let Some(other) = STREAMS.read().get(stream as usize - 1).cloned() else { return false };

@@ -57,7 +57,7 @@ pub fn gather(rec: &mut Recorder, x: &GpuView, dim: usize, index: &GpuView, out:
     params.extend([word(dim)?, command, word(x.offset)?, word(index.offset)?, word(out.offset)?, 0, 0, 0]);
     params.extend(eight(index.shape)?);
     params.extend(eight(x.strides)?);
-    let status = rec.status().clone();
+    let status = rec.status(command);
     rec.dispatch(k, &[x.buffer, index.buffer, out.buffer, &status], &params, n.div_ceil(64) as u32)
 }
 
@@ -93,7 +93,7 @@ pub fn scatter_add(
     params.extend(eight(index.shape)?);
     params.extend(eight(out.strides)?);
     params.extend(eight(src.strides)?);
-    let status = rec.status().clone();
+    let status = rec.status(command);
     rec.dispatch(k, &[src.buffer, index.buffer, out.buffer, &status], &params, n.div_ceil(64) as u32)
 }
 
@@ -151,7 +151,7 @@ pub fn index_select(
         word(index.offset)?,
         word(out.offset * each)?,
     ];
-    let status = rec.status().clone();
+    let status = rec.status(command);
     rec.dispatch(k, &[x.buffer, index.buffer, out.buffer, &status], &params, n.div_ceil(64) as u32)
 }
 
@@ -184,7 +184,7 @@ pub fn index_add(
     }
     let k = rec.kernel("index_chain", || Ok(source("index_chain", &[STATUS, CHAIN], 1, 2, 4)))?;
     let chain = rec.alloc(4 * count as u64)?;
-    let status = rec.status().clone();
+    let status = rec.status(command);
     let params = [word(count)?, word(size)?, command, word(index.offset)?];
     rec.dispatch(k, &[index.buffer, &chain, &status], &params, count.div_ceil(64) as u32)?;
     let k = rec.kernel("index_add", || Ok(source("index_add", &[ADD], 3, 1, 9)))?;

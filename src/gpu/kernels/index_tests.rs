@@ -109,7 +109,7 @@ fn what_is_out_of_range_is_reported_and_not_written() {
             for call in calls {
                 let out = Host::dense(&g, vec![10f32; 3], &[3]);
                 call(&mut g.lock(), &x.view(), &index.i64(), &out.view()).unwrap();
-                let status = g.synchronize().unwrap();
+                let status = g.synchronize(0).unwrap();
                 assert_eq!((status.command, status.value), (5, bad));
                 assert_eq!(down::<f32>(&g, &out.buffer, 3), want);
             }

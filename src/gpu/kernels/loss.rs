@@ -123,7 +123,7 @@ pub fn nll_loss(
         word(total.offset)?,
         word(groups * 64)?,
     ];
-    let status = rec.status().clone();
+    let status = rec.status(command);
     rec.dispatch(k, &[x.buffer, t.index.buffer, weights, out.buffer, total.buffer, &status], &params, groups as u32)
 }
 

@@ -105,9 +105,9 @@ fn targets_out_of_range_are_reported() {
         let new = |shape: &[usize]| Host::dense(&g, vec![9f32; shape.iter().product()], shape);
         let (out, total) = (new(&[1]), new(&[1]));
         nll_loss(&mut g.lock(), &x.view(), &t, &out.view(), &total.view(), 77).unwrap();
-        let status = g.synchronize().unwrap();
+        let status = g.synchronize(0).unwrap();
         assert_eq!((status.command, status.value), (77, bad));
-        assert!(g.synchronize().unwrap().is_ok());
+        assert!(g.synchronize(0).unwrap().is_ok());
     }
 }
 

@@ -135,7 +135,7 @@ pub fn time(g: &Gpu, mut record: impl FnMut(&mut Recorder)) -> Cost {
         for _ in 0..n {
             record(&mut g.lock());
         }
-        assert!(g.synchronize().unwrap().is_ok());
+        assert!(g.synchronize(0).unwrap().is_ok());
         start.elapsed() / n
     };
     let first = run(1);
