@@ -29,12 +29,14 @@ pub mod nn;
 mod num;
 pub mod ops;
 pub mod optim;
+pub mod profiler;
 mod program;
 mod rng;
 mod scalar;
 mod shape;
 pub mod stream;
 mod tensor;
+mod trace;
 
 pub use autograd::{GradModeGuard, enable_grad, is_grad_enabled, no_grad, no_grad_guard};
 pub use device::Device;

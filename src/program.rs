@@ -89,6 +89,18 @@ impl Program {
         p
     }
 
+    /// The names of its steps, for errors and profiles: `mul+add`.
+    pub fn label(&self) -> String {
+        let name = |i: &Instr| match i.action {
+            Action::Row(row) => row.name,
+            Action::Cast => "to",
+        };
+        match self.instrs.len() {
+            0 => "copy".into(),
+            _ => self.instrs.iter().map(name).collect::<Vec<_>>().join("+"),
+        }
+    }
+
     /// This program's one result through another program of one load.
     pub fn then(&self, next: &Program) -> Program {
         debug_assert!(self.stores.len() == 1 && next.loads.len() == 1);

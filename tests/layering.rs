@@ -7,13 +7,13 @@ use std::path::{Path, PathBuf};
 /// Which layer each module of the crate is on. A module may import its own layer and those before it, but of the
 /// backends neither the other.
 const LAYERS: &[&[&str]] = &[
-    &["error", "dtype", "scalar", "shape", "layout", "num", "program", "format", "rng"],
+    &["error", "dtype", "scalar", "shape", "layout", "num", "program", "format", "rng", "trace"],
     &["cpu", "gpu"],
     &["device", "stream"],
     &["tensor"],
     &["ops"],
     &["autograd"],
-    &["nn", "optim", "data", "io"],
+    &["nn", "optim", "data", "io", "profiler"],
     // What the crate shows; it may name anything.
     &["prelude"],
 ];

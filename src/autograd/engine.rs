@@ -3,6 +3,7 @@
 use crate::error::{Result, bail, ensure};
 use crate::shape::expandable;
 use crate::tensor::{Edge, Grads, Node, OutMeta, Tensor, methods, set_grad_enabled, to_dtype};
+use crate::trace::{self, Kind, Work};
 use smallvec::SmallVec;
 use std::collections::{BinaryHeap, HashMap, HashSet};
 use std::hash::{BuildHasherDefault, Hasher};
@@ -259,7 +260,9 @@ impl Run {
                 }
                 Grads::new()
             } else {
+                let span = trace::span_with(Kind::Function, || (node.name().into(), Work::default()));
                 let results = node.run(&grads)?;
+                drop(span);
                 super::anomaly::check(&node, &results)?;
                 if !self.keep {
                     node.release();

@@ -108,7 +108,7 @@ impl Gpu {
             timestamps: granted.contains(wgpu::Features::TIMESTAMP_QUERY),
         };
         let limits = device.limits();
-        let recorder = Recorder::new(device.clone(), queue, limits.clone(), entry.info.name.clone())?;
+        let recorder = Recorder::new(device.clone(), queue, limits.clone(), entry.info.name.clone(), index)?;
         Ok(Gpu { index, info: entry.info.clone(), limits, features, device, recorder: Mutex::new(recorder) })
     }
 }
@@ -219,6 +219,12 @@ async fn find() -> Found {
     let infos = kept.iter().map(|e| e.info.clone()).collect();
     let opened = kept.iter().map(|_| OnceLock::new()).collect();
     Found { entries: kept, infos, opened }
+}
+
+/// The GPUs that are open.
+pub fn opened() -> impl Iterator<Item = &'static Gpu> {
+    let all = FOUND.get().map_or(&[][..], |f| &f.opened[..]);
+    all.iter().filter_map(|g| g.get()?.as_ref().ok())
 }
 
 /// Looks for GPUs where nothing may block (browsers): `adapters` and `gpu` then answer from what it found and opened.

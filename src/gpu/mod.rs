@@ -26,9 +26,10 @@ mod shading;
 pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
+mod timing;
 mod view;
 
-pub use adapter::{Gpu, adapters, gpu, init_async};
+pub use adapter::{Gpu, adapters, gpu, init_async, opened};
 pub use buffer::Buffer;
 pub use pipeline::{Access, KernelId, KernelSource};
 pub use readback::{Status, command};

@@ -2,6 +2,7 @@
 
 use super::params::Params;
 use crate::error::{Result, bail, ensure};
+use crate::trace::{self, Kind, Work};
 use futures::FutureExt;
 use smallvec::SmallVec;
 use std::collections::HashMap;
@@ -167,6 +168,7 @@ impl Pipelines {
         source: KernelSource,
     ) -> Result<KernelId> {
         let label = &source.label;
+        let _span = trace::span_with(Kind::Compile, || (label.clone().into(), Work::default()));
         ensure!(
             source.bindings.len() <= limits.max_storage_buffers_per_shader_stage as usize,
             Device,

@@ -277,7 +277,7 @@ pub fn run(
     let param_bytes = params.len() as u32 * 4;
     let k = rec.kernel(&key, || {
         Ok(KernelSource {
-            label: label(p),
+            label: p.label(),
             wgsl: source(p, rank, width, &ops, &stored, &slots),
             bindings: slots.accesses(),
             overrides: Vec::new(),
@@ -286,19 +286,6 @@ pub fn run(
     })?;
     rec.dispatch(k, &slots.buffers, &params, units.div_ceil(GROUP))?;
     Ok(true)
-}
-
-/// The names of a program's rows, for errors and profiles.
-pub(super) fn label(p: &Program) -> String {
-    let names: Vec<&str> = p
-        .instrs
-        .iter()
-        .map(|i| match i.action {
-            crate::program::Action::Row(r) => r.name,
-            crate::program::Action::Cast => "to",
-        })
-        .collect();
-    if names.is_empty() { "copy".into() } else { names.join("+") }
 }
 
 fn source(p: &Program, rank: usize, width: usize, loads: &[Operand], stores: &[Operand], slots: &Slots<'_>) -> String {

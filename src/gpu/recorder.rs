@@ -4,10 +4,13 @@ use super::buffer::{Buffer, Pool, size_class};
 use super::params::Params;
 use super::pipeline::{Access, KernelId, KernelSource, Pipelines};
 use super::readback::{Readbacks, STATUS_BYTES, STATUS_SLOTS, slot_of};
+use super::timing::Timer;
 use crate::error::{Error, Result, bail, ensure};
+use crate::trace::{self, Kind, Work};
 use futures::FutureExt;
 use parking_lot::Mutex;
 use smallvec::SmallVec;
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -103,6 +106,11 @@ pub struct Recorder {
     recorded: u32,
     staged: u64,
     bound_pipeline: Option<KernelId>,
+    /// Made when somebody first listens; None inside where the device has no timestamps.
+    timer: Option<Option<Timer>>,
+    /// What the next dispatches are for, and what the first of them has to do.
+    doing: (Cow<'static, str>, Work),
+    index: usize,
     pub(super) count: Counters,
     /// See [`Recorder::dry`].
     #[cfg(test)]
@@ -121,6 +129,7 @@ impl Recorder {
         queue: wgpu::Queue,
         limits: wgpu::Limits,
         name: String,
+        index: usize,
     ) -> Result<Recorder> {
         let faults = Arc::new(Faults::default());
         let f = faults.clone();
@@ -154,6 +163,9 @@ impl Recorder {
             recorded: 0,
             staged: 0,
             bound_pipeline: None,
+            timer: None,
+            doing: ("".into(), Work::default()),
+            index,
             count: Counters::default(),
             #[cfg(test)]
             written: None,
@@ -302,7 +314,10 @@ impl Recorder {
             self.submit();
         }
         self.faults.kernel.store(k.index, Ordering::Relaxed);
-        self.open_pass();
+        let timed = trace::on() && self.open_timed_pass(k)?;
+        if !timed {
+            self.open_pass();
+        }
         let ids: SmallVec<[(u64, &wgpu::Buffer); 8]> = buffers.iter().map(|b| (b.id(), b.raw())).collect();
         let pass = self.pass.as_mut().expect("opened above");
         if self.bound_pipeline != Some(k) {
@@ -316,6 +331,10 @@ impl Recorder {
             pass.set_bind_group(0, group, &[]);
         }
         pass.dispatch_workgroups(groups[0], groups[1], groups[2]);
+        if timed {
+            self.pass = None;
+            self.bound_pipeline = None;
+        }
         self.count.dispatches += 1;
         self.recorded += 1;
         if self.recorded >= SUBMIT_EVERY {
@@ -385,6 +404,8 @@ impl Recorder {
         if data.is_empty() {
             return Ok(());
         }
+        let work = Work { bytes: data.len() as u64, flops: 0 };
+        let _span = trace::span_with(Kind::Transfer, || ("Memcpy HtoD".into(), work));
         let (buffer, at) = if padded > CHUNK {
             let desc = wgpu::BufferDescriptor {
                 label: Some("wgtorch staging"),
@@ -479,6 +500,32 @@ impl Recorder {
         }
     }
 
+    /// Says what the next dispatches are for, where somebody listens.
+    pub fn doing(&mut self, what: impl FnOnce() -> (Cow<'static, str>, Work)) {
+        if trace::on() {
+            self.doing = what();
+        }
+    }
+
+    /// A pass of its own for one dispatch, with timestamps at both ends; false where the device has none.
+    fn open_timed_pass(&mut self, k: KernelId) -> Result<bool> {
+        let label = self.pipelines.get(k)?.label.clone();
+        let most = SUBMIT_EVERY as usize;
+        let timer = match self.timer.take() {
+            Some(t) => t,
+            None => Timer::new(&self.device, &self.queue, self.index, most),
+        };
+        let Some(mut timer) = timer else {
+            self.timer = Some(None);
+            return Ok(false);
+        };
+        let writes = timer.mark(self.doing.0.clone(), label, std::mem::take(&mut self.doing.1));
+        let desc = wgpu::ComputePassDescriptor { label: None, timestamp_writes: Some(writes) };
+        self.pass = Some(self.encoder().begin_compute_pass(&desc).forget_lifetime());
+        self.timer = Some(Some(timer));
+        Ok(true)
+    }
+
     /// Hands everything recorded to the device.
     pub fn submit(&mut self) {
         self.submit_index();
@@ -487,13 +534,19 @@ impl Recorder {
     pub(super) fn submit_index(&mut self) -> Option<wgpu::SubmissionIndex> {
         self.pass = None;
         self.bound_pipeline = None;
-        let encoder = self.encoder.take()?;
+        let mut encoder = self.encoder.take()?;
+        let device = &self.device;
+        let timed = self.timer.as_mut().and_then(Option::as_mut);
+        let times = timed.and_then(|t| Some((t.resolve(device, &mut encoder)?, &*t)));
         let chunks = std::mem::take(&mut self.chunks);
         for c in &chunks {
             c.buffer.unmap();
         }
         self.params.flush(&self.queue);
         let index = self.queue.submit([encoder.finish()]);
+        if let Some((sent, timer)) = times {
+            timer.report(sent);
+        }
         for c in chunks.into_iter().take(KEEP_CHUNKS) {
             let (home, buffer) = (self.chunk_home.clone(), c.buffer.clone());
             c.buffer.map_async(wgpu::MapMode::Write, .., move |r| {
@@ -526,11 +579,16 @@ impl Recorder {
         }
     }
 
-    /// Submits, and waits until the device is idle.
-    fn finish_all(&mut self) -> Result<()> {
+    /// Submits, and waits until the device is idle; faults stay for the next read.
+    pub fn idle(&mut self) {
         self.submit();
         self.in_flight.clear();
         self.wait(None);
+    }
+
+    /// [`Recorder::idle`], and what went wrong so far.
+    fn finish_all(&mut self) -> Result<()> {
+        self.idle();
         match self.take_error() {
             Some(e) => Err(e),
             None => Ok(()),

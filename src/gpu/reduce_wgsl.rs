@@ -3,7 +3,7 @@
 use super::body;
 use super::elements::{Grain, INDEX_WGSL, load_four, load_one, store_one};
 use super::fold::{ReduceKind, fold};
-use super::pointwise::{Class, Operand, Slots, label};
+use super::pointwise::{Class, Operand, Slots};
 use crate::dtype::DType;
 use crate::program::Program;
 use crate::shape::Dims;
@@ -60,7 +60,7 @@ impl Job<'_> {
     pub fn label(&self) -> String {
         match self.program.instrs.len() {
             0 => self.kind.code().to_owned(),
-            _ => format!("{}({})", self.kind.code(), label(self.program)),
+            _ => format!("{}({})", self.kind.code(), self.program.label()),
         }
     }
 

@@ -8,7 +8,7 @@ use crate::error::{Result, ensure};
 use crate::gpu::GpuView;
 use crate::gpu::kernels::conv as gpu_conv;
 use crate::gpu::kernels::matmul::Act;
-use crate::shape::Dims;
+use crate::shape::{Dims, numel};
 use crate::stream::{CpuView, Epilogue, Kernel, Launch};
 use crate::tensor::{Ctx, Grads, Meta, Op, OutSpec, Saves, Tensor, apply, apply_one, methods, no_grads, one_grad};
 use smallvec::SmallVec;
@@ -155,6 +155,12 @@ fn refused(ins: &[GpuView], outs: &[GpuView]) -> bool {
     outs[0].dtype != DType::F32 || ins.iter().chain(outs).any(|v| v.numel() == 0)
 }
 
+/// Arithmetic operations of a convolution: every element on the output's side meets a filter, each product is one and the sum
+/// one.
+fn products(output: &[usize], weight: &[usize]) -> u64 {
+    2 * (numel(output) * numel(&weight[1..])) as u64
+}
+
 impl Conv {
     #[track_caller]
     fn run(spec: ConvSpec, x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
@@ -202,6 +208,9 @@ impl Kernel for Conv {
         let act = if self.relu { Act::Relu } else { Act::None };
         gpu_conv::conv2d(launch.rec, &ins[0], &ins[1], ins.get(2), &outs[0], &gpu_spec(&self.spec), act)?;
         Ok(true)
+    }
+    fn flops(&self, ins: &[&[usize]], outs: &[&[usize]]) -> u64 {
+        products(outs[0], ins[1])
     }
     fn checks_data(&self) -> bool {
         false
@@ -253,7 +262,7 @@ impl Op for Conv {
 
 /// What the gradient ops have in common: there is no relu to take in.
 macro_rules! grad_kernels {
-    ($($op:ident $name:literal, |$s:ident, $ins:ident, $outs:ident, $t:ident| $cpu:expr, |$rec:ident| $gpu:expr;)*) => {$(
+    ($($op:ident $name:literal, |$s:ident, $ins:ident, $outs:ident, $t:ident| $cpu:expr, |$rec:ident| $gpu:expr, $flops:expr;)*) => {$(
         impl Kernel for $op {
             fn name(&self) -> &'static str { $name }
             fn cpu(&self, $ins: &[CpuView], $outs: &[CpuView]) -> Result<()> {
@@ -270,6 +279,10 @@ macro_rules! grad_kernels {
                 let _ = ($s, &$rec);
                 $gpu
             }
+            fn flops(&self, $ins: &[&[usize]], $outs: &[&[usize]]) -> u64 {
+                let _ = $outs;
+                $flops
+            }
             fn checks_data(&self) -> bool { false }
         }
     )*};
@@ -280,7 +293,7 @@ grad_kernels! {
     }, |rec| {
         gpu_conv::conv2d_input_grad(rec, &ins[0], &ins[1], &outs[0], &gpu_spec(&s.spec))?;
         Ok(true)
-    };
+    }, products(ins[0], ins[1]);
     ConvWeightGrad "conv2d_weight_grad", |s, ins, outs, T| {
         conv::conv2d_weight_grad::<T>(outs[0].typed_mut(), ins[0].typed(), ins[1].typed(), s.spec);
         if let Some(bias) = outs.get(1) {
@@ -289,10 +302,10 @@ grad_kernels! {
     }, |rec| {
         gpu_conv::conv2d_weight_grad(rec, &ins[1], &ins[0], &outs[0], outs.get(1), &gpu_spec(&s.spec))?;
         Ok(true)
-    };
+    }, products(ins[0], outs[0]);
     ConvBiasGrad "conv2d_bias_grad", |s, ins, outs, T| {
         conv::conv2d_bias_grad::<T>(outs[0].typed_mut(), ins[0].typed())
-    }, |rec| Ok(false);
+    }, |rec| Ok(false), numel(ins[0]) as u64;
 }
 
 const GRAD_NODE: &str = "ConvolutionBackwardBackward0";

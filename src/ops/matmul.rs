@@ -10,7 +10,7 @@ use crate::gpu::GpuView;
 use crate::gpu::kernels::matmul as gpu_matmul;
 use crate::layout::Layout;
 use crate::scalar::Scalar;
-use crate::shape::{Dims, broadcast};
+use crate::shape::{Dims, broadcast, numel};
 use crate::stream::{CpuView, Epilogue, Kernel, Launch};
 use crate::tensor::{Ctx, Grads, Meta, Op, OutSpec, Saves, Tensor, apply_one, methods, no_grads, view};
 use smallvec::SmallVec;
@@ -194,6 +194,11 @@ impl Kernel for Product {
         };
         gpu_matmul::matmul(launch.rec, &as_matrix(a, &m.a), &as_matrix(b, &m.b), &as_matrix(out, &m.out), &epilogue)?;
         Ok(true)
+    }
+
+    fn flops(&self, ins: &[&[usize]], outs: &[&[usize]]) -> u64 {
+        let inner = ins[ins.len() - 2].last().copied().unwrap_or(1);
+        2 * (numel(outs[0]) * inner) as u64
     }
 
     fn checks_data(&self) -> bool {

@@ -93,6 +93,9 @@ setters! {
 }
 
 impl Settings for AdamOptions {
+    fn name(&self) -> &'static str {
+        if self.decoupled_weight_decay { "AdamW" } else { "Adam" }
+    }
     fn numbers(&self) -> Vec<(&'static str, f64)> {
         vec![
             ("lr", self.lr),

@@ -3,6 +3,7 @@
 use crate::error::{Result, ensure};
 use crate::nn::StateDict;
 use crate::tensor::{Tensor, TensorOptions};
+use crate::trace::{self, Kind, Work};
 use crate::{DType, no_grad};
 
 /// Parameters that share settings.
@@ -16,6 +17,8 @@ pub struct ParamGroup<O> {
 
 /// Settings that are numbers under PyTorch's names, for saving.
 pub(super) trait Settings: Clone {
+    /// The optimizer's name in PyTorch.
+    fn name(&self) -> &'static str;
     fn numbers(&self) -> Vec<(&'static str, f64)>;
     fn set(&mut self, name: &str, value: f64);
     fn check(&self) -> Result<()>;
@@ -65,6 +68,9 @@ impl<O: Settings, S> Groups<O, S> {
     /// Calls `update` for each group with its settings and every parameter that has a gradient: the parameter, the gradient
     /// and the parameter's state.
     pub fn step(&mut self, mut update: impl FnMut(&O, Vec<Item<'_, S>>)) {
+        let name = self.groups.first().map_or("Optimizer", |g| g.options.name());
+        let _span =
+            trace::span_with(Kind::Function, || (format!("Optimizer.step#{name}.step").into(), Work::default()));
         no_grad(|| {
             let mut state = self.state.iter_mut();
             for group in &self.groups {

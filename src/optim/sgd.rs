@@ -75,6 +75,9 @@ setters! {
 }
 
 impl Settings for SGDOptions {
+    fn name(&self) -> &'static str {
+        "SGD"
+    }
     fn numbers(&self) -> Vec<(&'static str, f64)> {
         vec![
             ("lr", self.lr),

@@ -240,6 +240,10 @@ pub trait Kernel: Debug + Send + Sync {
     fn every_dtype(&self) -> bool {
         false
     }
+    /// Arithmetic operations of one run, from the shapes of inputs and outputs; 0 where they are not counted.
+    fn flops(&self, _ins: &[&[usize]], _outs: &[&[usize]]) -> u64 {
+        0
+    }
     /// The same kernel with the step that follows done in its launch, where that needs no new pipeline.
     fn absorb(&self, _: &Epilogue) -> Option<Arc<dyn Kernel>> {
         None

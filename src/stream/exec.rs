@@ -13,8 +13,10 @@ use crate::error::{Error, Result};
 use crate::gpu::{self, GpuView};
 use crate::program::Program;
 use crate::scalar::Scalar;
+use crate::trace::{self, Kind, Work};
 use parking_lot::Mutex;
 use smallvec::SmallVec;
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::panic::Location;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -64,7 +66,16 @@ pub struct Job<'a> {
 }
 
 impl Job<'_> {
+    /// What it is called in profiles, and what it moves and computes.
+    fn work(&self) -> (Cow<'static, str>, Work) {
+        let moved = |a: &Arg| a.layout.numel() * a.dtype.size();
+        let bytes: usize = self.loads.iter().map(|a| moved(a)).chain(self.stores.iter().map(|(a, _)| moved(a))).sum();
+        let flops = self.program.instrs.len() * crate::shape::numel(self.shape);
+        (self.program.label().into(), Work { bytes: bytes as u64, flops: flops as u64 })
+    }
+
     fn run_cpu(&self) {
+        let _span = trace::span_with(Kind::Kernel, || self.work());
         let reads = self.loads.iter().map(|a| (&*a.storage, false));
         let writes = self.stores.iter().filter(|(_, fresh)| !fresh).map(|(a, _)| (&*a.storage, true));
         let _held = LockSet::lock(reads.chain(writes));
@@ -92,6 +103,7 @@ impl Job<'_> {
         }
         let stores: SmallVec<[GpuView; 4]> = self.stores.iter().map(|(a, _)| gpu_view(a)).collect();
         let loads: SmallVec<[GpuView; 8]> = self.loads.iter().map(|a| gpu_view(a)).collect();
+        rec.doing(|| self.work());
         gpu::pointwise::run(&mut rec, gpu, &self.program, self.shape, &loads, &self.scalars, &stores)
     }
 
@@ -226,7 +238,16 @@ fn cpu_as_given(cmd: &KernelCmd) -> Result<()> {
     let _held = LockSet::lock(cmd.ins.iter().map(|a| (&*a.storage, false)).chain(written));
     let outs = cpu_views(&cmd.outs, !updates);
     let ins = cpu_views(&cmd.ins, false);
+    let _span = trace::span_with(Kind::Kernel, || work(cmd));
     cmd.kernel.cpu(&ins, &outs)
+}
+
+/// What a kernel is called in profiles, and what it moves and computes.
+fn work(cmd: &KernelCmd) -> (Cow<'static, str>, Work) {
+    let ins: SmallVec<[&[usize]; 3]> = cmd.ins.iter().map(|a| &a.layout.shape[..]).collect();
+    let outs: SmallVec<[&[usize]; 2]> = cmd.outs.iter().map(|a| &a.layout.shape[..]).collect();
+    let bytes: usize = cmd.ins.iter().chain(&cmd.outs).map(|a| a.layout.numel() * a.dtype.size()).sum();
+    (cmd.kernel.name().into(), Work { bytes: bytes as u64, flops: cmd.kernel.flops(&ins, &outs) })
 }
 
 /// Runs a stream's kernel on its device, or on the CPU by transfer.
@@ -257,6 +278,7 @@ fn gpu_as_given(cmd: &KernelCmd, device: Device, stream: u32) -> Result<bool> {
     }
     let outs: SmallVec<[GpuView; 2]> = cmd.outs.iter().map(gpu_view).collect();
     let ins: SmallVec<[GpuView; 3]> = cmd.ins.iter().map(gpu_view).collect();
+    rec.doing(|| work(cmd));
     cmd.kernel.gpu(&mut Launch { rec: &mut rec, gpu, location: cmd.location, stream }, &ins, &outs)
 }
 
@@ -304,6 +326,7 @@ pub fn read<R>(a: &Arg, f: impl FnOnce(&[u8]) -> R) -> Result<R> {
     }
     let gpu = device_gpu(a.storage.device)?;
     let buffer = a.storage.gpu(&mut gpu.lock(), false)?.clone();
+    let _span = trace::span_with(Kind::Transfer, || to_host(len));
     after_faults(gpu.read_with(&buffer, start as u64, len as u64, stream_id(), f)?)
 }
 
@@ -316,6 +339,7 @@ pub async fn read_async<R>(a: &Arg, f: impl FnOnce(&[u8]) -> R) -> Result<R> {
     }
     let gpu = device_gpu(a.storage.device)?;
     let buffer = a.storage.gpu(&mut gpu.lock(), false)?.clone();
+    let _span = trace::span_with(Kind::Transfer, || to_host(len));
     after_faults(gpu.read_with_async(&buffer, start as u64, len as u64, stream_id(), f).await?)
 }
 
@@ -325,8 +349,15 @@ fn span(a: &Arg) -> (usize, usize) {
     (a.layout.offset * a.dtype.size(), a.layout.numel() * a.dtype.size())
 }
 
+fn to_host(bytes: usize) -> (Cow<'static, str>, Work) {
+    ("Memcpy DtoH".into(), Work { bytes: bytes as u64, flops: 0 })
+}
+
 /// What was read, unless something went wrong before.
 fn after_faults<R>((read, status): (R, gpu::Status)) -> Result<R> {
+    if trace::on() {
+        trace::flush_file();
+    }
     take_error()?;
     status.into_result()?;
     Ok(read)
@@ -364,8 +395,13 @@ pub fn device_counters(device: Device) -> Result<gpu::Counters> {
 /// Launches what this thread recorded, waits for the device, and reports the first thing that went wrong.
 pub fn synchronize(device: Device) -> Result<()> {
     flush();
+    let span = trace::span(Kind::Wait, "synchronize");
     if device.is_gpu() {
         device_gpu(device)?.synchronize(stream_id())?.into_result()?;
+    }
+    if span.is_some() {
+        drop(span);
+        trace::flush_file();
     }
     take_error()
 }

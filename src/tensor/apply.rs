@@ -7,6 +7,7 @@ use crate::dtype::DType;
 use crate::error::{Result, ensure};
 use crate::shape::Dims;
 use crate::stream::{self, Kernel, KernelCmd, Storage};
+use crate::trace;
 use smallvec::SmallVec;
 use std::panic::Location;
 use std::sync::Arc;
@@ -66,6 +67,7 @@ pub fn apply(op: impl Op + 'static, ins: &[&Tensor]) -> Result<SmallVec<[Tensor;
 #[track_caller]
 pub fn apply_on(op: impl Op + 'static, ins: &[&Tensor], device: Device) -> Result<SmallVec<[Tensor; 2]>> {
     let location = Location::caller();
+    let _span = trace::span(trace::Kind::Op, op.name());
     let op = Arc::new(op);
     for t in ins {
         ensure!(

@@ -11,6 +11,7 @@ use crate::program::{Action, Row};
 use crate::scalar::Scalar;
 use crate::shape::{Dims, broadcast};
 use crate::stream::{self, Arg, PointCmd, Src, Storage};
+use crate::trace;
 use smallvec::SmallVec;
 use std::panic::Location;
 use std::sync::Arc;
@@ -266,6 +267,7 @@ fn record<'a>(
 /// Runs an elementwise op into a new tensor.
 #[track_caller]
 pub fn elementwise(op: &'static Elementwise, ins: &[In]) -> Result<Tensor> {
+    let _span = trace::span(trace::Kind::Op, op.row.name);
     let out = match at_once(op, ins) {
         Some(out) => out,
         None => recorded(op, ins, Location::caller())?,
@@ -356,6 +358,7 @@ fn recorded(op: &'static Elementwise, ins: &[In], location: &'static Location<'s
 /// Runs an elementwise op into its first operand, through whatever view that is.
 #[track_caller]
 pub fn elementwise_(op: &'static Elementwise, ins: &[In]) -> Result<()> {
+    let _span = trace::span(trace::Kind::Op, op.row.name);
     let location = Location::caller();
     let In::T(target) = ins[0] else { bail!(Type, "{}_: the first operand has to be a tensor", op.row.name) };
     let mut srcs = snapshot(ins);
@@ -454,6 +457,7 @@ pub fn try_to_dtype(t: &Tensor, dtype: DType) -> Result<Tensor> {
 }
 
 fn cast(t: &Tensor, dtype: DType, node: &'static Elementwise, location: &'static Location<'static>) -> Result<Tensor> {
+    let _span = trace::span(trace::Kind::Op, if t.dtype() == dtype { "clone" } else { "_to_copy" });
     let arg = t.arg();
     let shape = arg.layout.shape.clone();
     let constant = arg.storage.as_constant().filter(|_| arg.storage.dtype == arg.dtype);
@@ -497,6 +501,7 @@ impl Tensor {
 
 /// Writes `src`, broadcast and converted, over the elements of `target`; no history, no version.
 pub fn copy_into(target: &Tensor, src: In, location: &'static Location<'static>) -> Result<()> {
+    let _span = trace::span(trace::Kind::Op, "copy_");
     let out = target.arg();
     let shape = out.layout.shape.clone();
     let mut src = match (&src, out.storage.device) {
