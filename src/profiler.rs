@@ -14,7 +14,7 @@
 //! Ops are recorded first and run later, several in one launch: an op's own time is what recording it took (and running it,
 //! where it is small), and a launch's time is in the row of its kernel, which has the names of its steps (`mul+add+gelu`) or
 //! the name of its one op. A GPU's kernels are timed by the GPU, each in a pass of its own, where the device has timestamps;
-//! where it has none (the browser, unless it allows them; GL) there is only the host's time.
+//! where it has none launches are counted, without a duration.
 
 use crate::error::{Error, Result};
 use crate::gpu;

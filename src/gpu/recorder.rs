@@ -517,6 +517,7 @@ impl Recorder {
         };
         let Some(mut timer) = timer else {
             self.timer = Some(None);
+            super::timing::untimed(self.doing.0.clone(), label, std::mem::take(&mut self.doing.1), self.index);
             return Ok(false);
         };
         let writes = timer.mark(self.doing.0.clone(), label, std::mem::take(&mut self.doing.1));

@@ -140,6 +140,20 @@ impl Timer {
     }
 }
 
+/// Tells of a dispatch on a device without timestamps: when it was recorded, and no duration.
+pub(super) fn untimed(name: Cow<'static, str>, label: Arc<str>, work: Work, gpu: usize) {
+    trace::emit(Event {
+        kind: Kind::Kernel,
+        name,
+        label: Some(label),
+        track: Track::Gpu(gpu),
+        thread: trace::thread(),
+        start: trace::now(),
+        duration: Duration::ZERO,
+        work,
+    });
+}
+
 fn buffer(device: &wgpu::Device, size: u64, usage: wgpu::BufferUsages) -> wgpu::Buffer {
     let label = Some("wgtorch times");
     device.create_buffer(&wgpu::BufferDescriptor { label, size, usage, mapped_at_creation: false })
