@@ -300,6 +300,7 @@ fn drive(rec: &mut Recorder, h: &Hosts) {
     index::index_select(rec, &x.view(), 0, &some.i64(), &y.view(), 1).unwrap();
     index::index_add(rec, &x.view(), 0, &some.i64(), &y.view(), 1.0, 1).unwrap();
 
+    super::kernels::fill::fill(rec, y.view().buffer, &1f32.to_ne_bytes(), 64).unwrap();
     let views: Vec<Host> = (0..4).map(|k| f(k).shaped(&[100])).collect();
     let v = |k: usize| views[k].view();
     let how = Sgd { lr: 0.1, momentum: 0.9, dampening: 0.0, weight_decay: 0.1, nesterov: true, maximize: false };

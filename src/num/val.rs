@@ -353,7 +353,8 @@ impl Ring for Val {}
 impl Arith for Val {
     fn div_trunc(self, o: Val) -> Val {
         match self.kind() {
-            Kind::F32 | Kind::F64 => (self / o).trunc(),
+            Kind::F64 => (self / o).trunc(),
+            Kind::F32 => self.kinds_own("trunc_div", &[o], Kind::F32),
             k => self.kinds_own("div", &[o], k),
         }
     }

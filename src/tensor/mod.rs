@@ -30,7 +30,7 @@ pub use tape::{
     Backward, Ctx, Edge, Func, Grads, Hook, Node, OutMeta, Saved, SavedSet, grad_enabled, next_sequence, no_grads,
     one_grad, set_grad_enabled,
 };
-pub use view::{Creation, ViewInfo, ViewOp, alias, view, view_with_creation};
+pub use view::{Creation, ViewInfo, ViewOp, alias, multi_view, view};
 
 use crate::device::Device;
 use crate::dtype::DType;

@@ -1,6 +1,6 @@
 //! Views: tensors that share storage and version, remember their base, and get a new history when the base is written to.
 
-use super::tape::{Ctx, Func, Node, OutMeta, SavedSet, grad_enabled};
+use super::tape::{Backward, Ctx, Func, Node, OutMeta, SavedSet, grad_enabled};
 use super::{Body, Tensor};
 use crate::error::{Result, bail};
 use crate::layout::Layout;
@@ -58,22 +58,49 @@ pub fn view(t: &Tensor, op: impl ViewOp + 'static) -> Result<Tensor> {
 }
 
 /// A view by an op, with the way it was made.
-pub fn view_with_creation(t: &Tensor, op: impl ViewOp + 'static, creation: Creation) -> Result<Tensor> {
-    let body = t.with_body(|b| -> Result<Body> { Ok(Body { layout: op.layout(&b.layout)?, ..b.clone() }) })?;
+fn view_with_creation(t: &Tensor, op: impl ViewOp + 'static, creation: Creation) -> Result<Tensor> {
+    let layout = t.with_body(|b| op.layout(&b.layout))?;
+    let out = untracked(t, layout, creation);
+    record(t, Func::View(Arc::new(op)), std::slice::from_ref(&out));
+    Ok(out)
+}
+
+/// Several views that one function makes (split, unbind), with one node for all of them.
+pub fn multi_view(
+    t: &Tensor,
+    by: &'static str,
+    layouts: impl IntoIterator<Item = Layout>,
+    gradient: impl Backward + 'static,
+) -> Vec<Tensor> {
+    let one = |(output, layout)| untracked(t, layout, Creation::MultiView { by, output });
+    let outs: Vec<Tensor> = layouts.into_iter().enumerate().map(one).collect();
+    record(t, Func::Other(Box::new(gradient)), &outs);
+    outs
+}
+
+/// A view that is on no tape yet.
+fn untracked(t: &Tensor, layout: Layout, creation: Creation) -> Tensor {
+    let body = Body { layout, ..t.body() };
     let (base, creation) = match t.view_info() {
         Some(v) => (v.base.clone(), if v.creation == Creation::Default { creation } else { v.creation }),
         None => (t.clone(), creation),
     };
     let info = ViewInfo { base, creation, attr_version: AtomicU64::new(t.version()) };
-    let out = Tensor::from_body(body, Some(Box::new(info)));
-    if grad_enabled()
-        && let Some(edge) = t.gradient_edge()
-    {
-        let metas = std::iter::once(OutMeta::of(&out)).collect();
-        let edges = std::iter::once(Some(edge)).collect();
-        out.set_history(Node::new(Func::View(Arc::new(op)), edges, metas, SavedSet::default()), 0);
+    Tensor::from_body(body, Some(Box::new(info)))
+}
+
+/// Puts the node of views on the tape, where gradients flow.
+fn record(t: &Tensor, func: Func, outs: &[Tensor]) {
+    if outs.is_empty() || !grad_enabled() {
+        return;
     }
-    Ok(out)
+    if let Some(edge) = t.gradient_edge() {
+        let metas = outs.iter().map(OutMeta::of).collect();
+        let node = Node::new(func, std::iter::once(Some(edge)).collect(), metas, SavedSet::default());
+        for (i, out) in outs.iter().enumerate() {
+            out.set_history(node.clone(), i as u32);
+        }
+    }
 }
 
 /// The same storage, layout and version as a tensor of its own without history (`detach()`).
