@@ -359,6 +359,28 @@ pub fn broadcast_tensors(tensors: &(impl TensorList + ?Sized)) -> Vec<Tensor> {
     list.iter().map(|t| t.expand(&shape[..])).collect()
 }
 
+/// The shape that tensors of these shapes broadcast to (`torch.broadcast_shapes`).
+///
+/// # Panics
+/// If they do not broadcast.
+///
+/// ```
+/// # use wgtorch::broadcast_shapes;
+/// assert_eq!(broadcast_shapes(&[&[5, 1][..], &[3]])[..], [5, 3]);
+/// ```
+#[track_caller]
+pub fn broadcast_shapes(shapes: &[&[usize]]) -> Shape {
+    unwrap(try_broadcast_shapes(shapes))
+}
+
+/// [`broadcast_shapes`] with its errors as values.
+///
+/// # Errors
+/// If they do not broadcast.
+pub fn try_broadcast_shapes(shapes: &[&[usize]]) -> Result<Shape> {
+    Ok(Shape(crate::layout::broadcast_shapes(shapes.iter().copied())?))
+}
+
 /// The positions of a triangle as two rows of indices.
 fn triangle_indices(rows: usize, cols: usize, offset: i64, upper: bool, options: TensorOptions) -> Result<Tensor> {
     let inside = |r: i64, c: i64| if upper { c - r >= offset } else { c - r <= offset };
@@ -415,4 +437,41 @@ pub fn try_one_hot(t: &Tensor, num_classes: Option<usize>) -> Result<Tensor> {
     shape.push(classes);
     let zeros = Tensor::constant(0.into(), &shape, DType::I64, t.device());
     zeros.checked().scatter(-1, &t.checked().unsqueeze(-1)?, 1)
+}
+
+/// Indices of a flattened tensor as one tensor of indices for each dim of `shape` (`torch.unravel_index`).
+///
+/// # Panics
+/// If the indices are not integers.
+///
+/// ```
+/// # use wgtorch::{prelude::*, unravel_index};
+/// let parts = unravel_index(&tensor!([5, 7]), [3, 4]);
+/// assert_eq!((parts[0].to_vec::<i64>()?, parts[1].to_vec::<i64>()?), (vec![1, 1], vec![1, 3]));
+/// # Ok::<(), Error>(())
+/// ```
+#[track_caller]
+pub fn unravel_index(indices: &Tensor, shape: impl Into<Shape>) -> Vec<Tensor> {
+    unwrap(try_unravel_index(indices, &shape.into()))
+}
+
+/// [`unravel_index`] with its errors as values.
+///
+/// # Errors
+/// If the indices are not integers.
+pub fn try_unravel_index(indices: &Tensor, shape: &[usize]) -> Result<Vec<Tensor>> {
+    ensure!(
+        indices.dtype().is_int(),
+        Type,
+        "unravel_index() expected 'indices' to be integer dtype, but got torch.{}",
+        indices.dtype().name()
+    );
+    let mut rest = crate::tensor::to_dtype(indices, DType::I64);
+    let mut parts = Vec::with_capacity(shape.len());
+    for &n in shape.iter().rev() {
+        parts.push(rest.checked().remainder(n as i64)?);
+        rest = rest.checked().floor_divide(n as i64)?;
+    }
+    parts.reverse();
+    Ok(parts)
 }

@@ -48,6 +48,18 @@ fn indices(c: &Call) -> Result<Vec<TensorIndex>, Stop> {
         .collect())
 }
 
+/// A shape: a size, or a list of them.
+fn shape(a: &Arg) -> Result<Vec<usize>, Stop> {
+    let size = |a: &Arg| match a {
+        Arg::Int(n) if *n >= 0 => Ok(*n as usize),
+        _ => Err(Stop::Untyped("shapes: sizes".into())),
+    };
+    match a {
+        Arg::List(l) => l.iter().map(size).collect(),
+        one => Ok(vec![size(one)?]),
+    }
+}
+
 fn dtype(c: &Call) -> Result<DTypeOptions, Stop> {
     Ok(c.dtype("dtype")?.map_or_else(DTypeOptions::new, |d| DTypeOptions::new().dtype(d)))
 }
@@ -136,6 +148,33 @@ rows! {
         let reduce = c.string("reduce")?.unwrap_or_default().parse()?;
         let own = c.flag("include_self", true)?;
         c.x()?.scatter_reduce_(c.int("dim")?, c.tensor("index")?, c.tensor("src")?, reduce, own)?
+    };
+    "index_reduce" "input dim index source reduce include_self" |c| {
+        let reduce = c.string("reduce")?.unwrap_or_default().parse()?;
+        let own = c.flag("include_self", true)?;
+        c.x()?.index_reduce(c.int("dim")?, c.tensor("index")?, c.tensor("source")?, reduce, own)?
+    };
+    "index_reduce_" "input dim index source reduce include_self" |c| {
+        let reduce = c.string("reduce")?.unwrap_or_default().parse()?;
+        let own = c.flag("include_self", true)?;
+        c.x()?.index_reduce_(c.int("dim")?, c.tensor("index")?, c.tensor("source")?, reduce, own)?
+    };
+    "unravel_index" "indices shape" |c| wgtorch::try_unravel_index(c.tensor("indices")?, &c.sizes("shape")?)?;
+    "broadcast_shapes" "*shapes" |c| {
+        let Some(Arg::List(l)) = c.get("shapes") else { return Err(Stop::Untyped("shapes: a list".into())) };
+        let shapes = l.iter().map(shape).collect::<Result<Vec<_>, _>>()?;
+        let shapes: Vec<&[usize]> = shapes.iter().map(|s| &s[..]).collect();
+        wgtorch::try_broadcast_shapes(&shapes)?.to_vec()
+    };
+    "constant_pad_nd" "input pad value" |c| {
+        c.x()?.pad(c.ints("pad")?, c.opt_scalar("value")?.unwrap_or(Scalar::Int(0)))?
+    };
+    "nn.functional.pad" "input pad mode value" |c| {
+        let mut o = wgtorch::PadOptions::new().mode(c.string("mode")?.unwrap_or("constant").parse()?);
+        if let Some(v) = c.opt_scalar("value")? {
+            o = o.value(v);
+        }
+        c.x()?.pad(c.ints("pad")?, o)?
     };
     "index_add" "input dim index source alpha" |c| {
         let alpha = c.opt_scalar("alpha")?.unwrap_or(Scalar::Int(1));
@@ -256,6 +295,9 @@ rows! {
         let n = c.int_or("num_classes", -1)?;
         wgtorch::try_one_hot(c.tensor("tensor")?, usize::try_from(n).ok())?
     };
+    "dist" "input other p" |c| c.x()?.dist(c.tensor("other")?, c.opt_scalar("p")?.unwrap_or(Scalar::Int(2)))?;
+    "renorm" "input p dim maxnorm" |c| c.x()?.renorm(c.scalar("p")?, c.int("dim")?, c.scalar("maxnorm")?)?;
+    "renorm_" "input p dim maxnorm" |c| c.x()?.renorm_(c.scalar("p")?, c.int("dim")?, c.scalar("maxnorm")?)?;
     "norm" "input p dim keepdim dtype" |c| norm(c)?;
     "cumsum" "input dim dtype" |c| c.x()?.cumsum(c.int("dim")?, dtype(c)?)?;
     "cumsum_" "input dim dtype" |c| c.x()?.cumsum_(c.int("dim")?, dtype(c)?)?;
