@@ -268,7 +268,7 @@ fn moves_keep_every_bit() {
             let want: Vec<i64> = (0..4).map(|c| wrap(v[c].wrapping_add(v[4 + c]), t)).collect();
             same(&twice, t, &want, "index_add");
             let y = zeros([4], (t, d));
-            y.index_put_([tensor!([1, 1], d)], &x.i((0, 0..2)), true);
+            y.index_put_(tensor!([1, 1], d), &x.i((0, 0..2)), true);
             same(&y, t, &[0, wrap(v[0].wrapping_add(v[1]), t), 0, 0], "index_put_");
             same(&x.pad([1, 0], 7).i((.., 0)), t, &[7; 6], "pad");
         }

@@ -39,15 +39,15 @@ fn bincount(t: &Tensor, weights: Option<&Tensor>, minlength: usize) -> Result<Te
     Tensor::constant(Scalar::Int(0), &[n], w.dtype(), x.device()).checked().index_add(0, &x, w, 1)
 }
 
-/// Bounds that hold something between them: those given, else those of the data.
-fn bounds(x: &Tensor, low: f64, high: f64, name: &str) -> Result<(f64, f64)> {
+/// Bounds that hold something between them: those given, else those of the data, `margin` apart from the one value that there is.
+fn bounds(x: &Tensor, (low, high): (f64, f64), margin: f64, name: &str) -> Result<(f64, f64)> {
     let (mut a, mut b) = (low, high);
     if a == b && x.numel() > 0 {
         let (least, most) = x.checked().aminmax()?;
         (a, b) = (least.checked().to(DType::F64)?.item()?, most.checked().to(DType::F64)?.item()?);
     }
     if a == b {
-        (a, b) = (a - 1.0, b + 1.0);
+        (a, b) = (a - margin, b + margin);
     }
     ensure!(a.is_finite() && b.is_finite(), Runtime, "{name}: range of [{a}, {b}] is not finite");
     ensure!(a < b, Runtime, "{name}: max must be larger than min");
@@ -74,7 +74,7 @@ fn histc(t: &Tensor, bins: usize, min: f64, max: f64) -> Result<Tensor> {
     check_float(t)?;
     ensure!(bins > 0, Runtime, "torch.histogram(): bins must be > 0, but got {bins} for dimension 0");
     let x = t.detach().checked().reshape(-1)?;
-    let (a, b) = bounds(&x, min, max, "histc")?;
+    let (a, b) = bounds(&x, (min, max), 1.0, "histc")?;
     let inside = x.checked().ge(a)?.checked().logical_and(&x.checked().le(b)?)?;
     let place = x.checked().sub(a)?.checked().div(b - a)?.checked().mul(bins as i64)?;
     let place = place.checked().clamp(0, bins as i64 - 1)?;
@@ -162,8 +162,9 @@ fn histogram(t: &Tensor, bins: Bins, o: HistogramOptions) -> Result<(Tensor, Ten
         }
         Bins::Count(n) => {
             ensure!(n > 0, Runtime, "torch.histogram(): bins must be > 0, but got {n} for dimension 0");
-            let (low, high) = o.range.unwrap_or((0.0, 0.0));
-            let (a, b) = bounds(&x, low, high, "torch.histogram()")?;
+            // of nothing, the bins are those of 0 to 1
+            let start = if x.numel() == 0 { (0.0, 1.0) } else { (0.0, 0.0) };
+            let (a, b) = bounds(&x, o.range.unwrap_or(start), 0.5, "torch.histogram()")?;
             super::linspace(a, b, n + 1, crate::TensorOptions::new().dtype(t.dtype()).device(t.device()))
         }
     };

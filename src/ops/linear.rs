@@ -155,9 +155,13 @@ methods! {
         self.addmm(&rows, &batch2.checked().reshape([long, n])?, options)
     }
 
-    /// [`Tensor::addbmm`] in place.
+    /// [`Tensor::addbmm`] in place; as in PyTorch a tensor that only broadcasts to the product is resized to it.
     fn addbmm_(&self, batch1: &Tensor, batch2: &Tensor, options: impl Into<AddmmOptions>) -> Tensor {
-        put(self.0, &self.addbmm(batch1, batch2, options)?)
+        let result = self.addbmm(batch1, batch2, options)?;
+        if self.shape() != result.shape() {
+            self.resize_(result.shape())?;
+        }
+        put(self.0, &result)
     }
 
     /// `beta * self + alpha * vec1 ⊗ vec2`, the outer product (`torch.addr`); `self` broadcasts.

@@ -1,6 +1,7 @@
 //! Elements in another order or number: flips, rolls, triangles, diagonals, interleaved repeats; and grids of numbers.
 
 use super::compose::composite;
+use super::operand::Operand;
 use super::pointwise::select as choose;
 use super::views::IntoSizes;
 use crate::dtype::DType;
@@ -258,7 +259,30 @@ pub fn eye(n: usize, m: impl Into<Option<usize>>, options: impl Into<TensorOptio
     unwrap(make())
 }
 
-fn spaced(start: Scalar, end: Scalar, steps: usize, options: TensorOptions, f: impl Fn(f64) -> f64) -> Result<Tensor> {
+/// A number, which may come as a 0-dim tensor.
+fn bound(x: Operand, name: &str, which: &str) -> Result<Scalar> {
+    match x {
+        Operand::Scalar(s) => Ok(s),
+        Operand::Tensor(t) => {
+            ensure!(
+                t.dim() == 0,
+                Runtime,
+                "{name} only supports 0-dimensional start and end tensors, but got {which} with {} dimension(s).",
+                t.dim()
+            );
+            t.item_scalar()
+        }
+    }
+}
+
+fn spaced(
+    name: &str,
+    [start, end]: [Operand; 2],
+    steps: usize,
+    options: TensorOptions,
+    f: impl Fn(f64) -> f64,
+) -> Result<Tensor> {
+    let (start, end) = (bound(start, name, "start")?, bound(end, name, "end")?);
     let dtype = options.dtype.unwrap_or(DType::F32);
     let (a, b) = (start.to_f64(), end.to_f64());
     let step = if steps > 1 { (b - a) / (steps - 1) as f64 } else { 0.0 };
@@ -268,10 +292,10 @@ fn spaced(start: Scalar, end: Scalar, steps: usize, options: TensorOptions, f: i
     Tensor::from_vec(v.map(f).collect(), [steps], TensorOptions { dtype: Some(dtype), ..options })
 }
 
-/// `steps` numbers at equal distances from start to end, both included (`torch.linspace`).
+/// `steps` numbers at equal distances from start to end, numbers or 0-dim tensors, both included (`torch.linspace`).
 ///
 /// # Panics
-/// If the device cannot be opened.
+/// If the device cannot be opened, or a tensor has dims.
 ///
 /// ```
 /// # use wgtorch::{prelude::*, linspace};
@@ -280,12 +304,12 @@ fn spaced(start: Scalar, end: Scalar, steps: usize, options: TensorOptions, f: i
 /// ```
 #[track_caller]
 pub fn linspace(
-    start: impl Into<Scalar>,
-    end: impl Into<Scalar>,
+    start: impl Into<Operand>,
+    end: impl Into<Operand>,
     steps: usize,
     options: impl Into<TensorOptions>,
 ) -> Tensor {
-    unwrap(spaced(start.into(), end.into(), steps, options.into(), |x| x))
+    unwrap(spaced("linspace", [start.into(), end.into()], steps, options.into(), |x| x))
 }
 
 /// `base` to the power of [`linspace`]'s numbers (`torch.logspace`); base 10 in PyTorch's default.
@@ -294,13 +318,13 @@ pub fn linspace(
 /// If the device cannot be opened.
 #[track_caller]
 pub fn logspace(
-    start: impl Into<Scalar>,
-    end: impl Into<Scalar>,
+    start: impl Into<Operand>,
+    end: impl Into<Operand>,
     steps: usize,
     base: f64,
     options: impl Into<TensorOptions>,
 ) -> Tensor {
-    unwrap(spaced(start.into(), end.into(), steps, options.into(), |x| base.powf(x)))
+    unwrap(spaced("logspace", [start.into(), end.into()], steps, options.into(), |x| base.powf(x)))
 }
 
 /// Vectors as the coordinates of a grid: one tensor each, over the grid's shape (`torch.meshgrid`). `"ij"` has the first

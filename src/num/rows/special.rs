@@ -153,8 +153,11 @@ fn bessel<T: Float>(x: T, small: &[f64], large: &[f64]) -> [T; 2] {
 /// `exp(x^2)` in two factors that keep the relative error of the square out of the power.
 #[inline(always)]
 fn exp_square<T: Float>(x: T) -> T {
+    // beyond 27 it is infinite in every dtype
+    let near = x.abs().lt(T::lit(27.0));
+    let x = T::select(near, x, T::lit(0.0));
     let h = (x * 16.0).round() / 16.0;
-    (h * h).exp() * ((x - h) * (x + h)).exp()
+    T::select(near, (h * h).exp() * ((x - h) * (x + h)).exp(), T::inf())
 }
 
 /// `exp(x^2) erfc(x)` for `x >= 0`: the product below 3, from there on the continued fraction.
@@ -241,11 +244,11 @@ fn zeta<T: Float>(x: T, q: T) -> T {
 
 rows! {
     ERFCX = "erfcx", Float, |x| {
-        let a = x.abs();
-        let y = scaled_erfc(a);
-        T::select(x.lt(T::lit(0.0)), exp_square(x) * 2.0 - y, y)
+        let y = scaled_erfc(x.abs());
+        let y = T::select(x.lt(T::lit(0.0)), exp_square(x) * 2.0 - y, y);
+        T::select(x.is_nan(), x, y)
     };
-    LOG_NDTR = "log_ndtr", Float, |x| log_phi(x);
+    LOG_NDTR = "log_ndtr", Float, |x| T::select(x.is_nan(), x, log_phi(x));
     // a first guess, and Halley's steps towards log(phi(x)) = log(p) in the lower half
     NDTRI = "ndtri", Float, |p| {
         let upper = p.gt(T::lit(0.5));

@@ -115,6 +115,21 @@ fn repeats(c: &Call) -> Result<Repeats, Stop> {
     Ok(if c.is_tensor("repeats") { c.tensor("repeats")?.into() } else { c.size("repeats")?.into() })
 }
 
+/// The older spelling of `scatter_reduce`, in which a number may stand for the source.
+fn scatter_with(c: &Call, src: wgtorch::Operand, how: &str) -> Result<Tensor, Stop> {
+    let reduce = match how {
+        "add" => wgtorch::ScatterReduce::Sum,
+        "multiply" => wgtorch::ScatterReduce::Prod,
+        _ => return Err(Stop::Untyped(format!("reduce: no such name: {how}"))),
+    };
+    let (x, index) = (c.tensor("input")?, c.tensor("index")?);
+    let src = match src {
+        wgtorch::Operand::Tensor(t) => t,
+        wgtorch::Operand::Scalar(s) => wgtorch::full_like(index, s, wgtorch::TensorOptions::new().dtype(x.dtype())),
+    };
+    Ok(x.checked().scatter_reduce(c.int("dim")?, index, &src, reduce, true)?)
+}
+
 rows! {
     "gather" "input dim index sparse_grad" |c| c.x()?.gather(c.int("dim")?, c.tensor("index")?)?;
     "index_select" "input dim index" |c| c.x()?.index_select(c.int("dim")?, c.tensor("index")?)?;
@@ -129,11 +144,14 @@ rows! {
     "index_put_" "input indices values accumulate" |c| {
         c.x()?.index_put_(indices(c)?, c.tensor("values")?, c.flag("accumulate", false)?)?
     };
-    "scatter" "input dim index src value" |c| {
+    "scatter" "input dim index src value reduce" |c| {
         let src = if c.get("value").is_some() { c.operand("value")? } else { c.operand("src")? };
+        if let Some(how) = c.string("reduce")? {
+            return Ok(scatter_with(c, src, how)?.into());
+        }
         c.x()?.scatter(c.int("dim")?, c.tensor("index")?, src)?
     };
-    "scatter_" "input dim index src value" |c| {
+    "scatter_" "input dim index src value reduce" |c| {
         let src = if c.get("value").is_some() { c.operand("value")? } else { c.operand("src")? };
         c.x()?.scatter_(c.int("dim")?, c.tensor("index")?, src)?
     };
@@ -257,10 +275,10 @@ rows! {
         wgtorch::eye(c.size("n")?, m, c.options()?)
     };
     "linspace" "start end steps dtype" |c| {
-        wgtorch::linspace(c.scalar("start")?, c.scalar("end")?, c.size("steps")?, c.options()?)
+        wgtorch::linspace(c.operand("start")?, c.operand("end")?, c.size("steps")?, c.options()?)
     };
     "logspace" "start end steps base dtype" |c| {
-        wgtorch::logspace(c.scalar("start")?, c.scalar("end")?, c.size("steps")?, c.float_or("base", 10.0)?, c.options()?)
+        wgtorch::logspace(c.operand("start")?, c.operand("end")?, c.size("steps")?, c.float_or("base", 10.0)?, c.options()?)
     };
     "tensor_split" "input indices_or_sections dim sections indices" |c| {
         c.x()?.tensor_split(sections(c, "indices_or_sections")?, c.int_or("dim", 0)?)?
