@@ -109,6 +109,8 @@ impl Op for LogSums {
         if x.dim() == 0 {
             return Ok(one_grad(g.clone()));
         }
+        // sums of nothing but -inf, whose terms are -inf too: without inf - inf their gradient is 0
+        let out = out.checked().masked_fill(&out.detach().checked().eq(f64::NEG_INFINITY)?, 0)?;
         let d = self.dim as isize;
         let least = Tensor::constant(f64::NEG_INFINITY.into(), &[], g.dtype(), g.device());
         let part = |g: &Tensor| -> Result<Tensor> {
