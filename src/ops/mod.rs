@@ -24,6 +24,7 @@ mod linear;
 mod loss;
 mod matmul;
 mod minmax;
+mod multinomial;
 mod norm;
 mod on_gpu;
 mod operand;

@@ -102,6 +102,7 @@ fn counted(x: &Tensor, d: isize) -> Result<Tensor> {
 /// The lower one of the middle elements; a NaN in the line is the median, unless they are to be skipped.
 fn median(t: &Tensor, dim: isize, keepdim: bool, skip: bool, node: &'static str) -> Result<(Tensor, Tensor)> {
     let name = if skip { "nanmedian" } else { "median" };
+    ensure!(t.dtype() != DType::Bool, NotImplemented, "\"median_out_impl\" not implemented for 'Bool'");
     let d = line_dim(t, dim, name)?;
     let x = t.detach();
     let index = unrecorded(|| -> Result<Tensor> {
@@ -136,6 +137,7 @@ fn median_of_all(t: &Tensor, skip: bool) -> Result<Tensor> {
 }
 
 fn kthvalue(t: &Tensor, k: usize, dim: isize, keepdim: bool) -> Result<(Tensor, Tensor)> {
+    ensure!(t.dtype() != DType::Bool, NotImplemented, "\"kthvalue_cpu\" not implemented for 'Bool'");
     let d = line_dim(t, dim, "kthvalue")?;
     let n = if t.dim() == 0 { 1 } else { t.shape()[d] };
     ensure!(k >= 1 && k <= n, Runtime, "kthvalue(): selected number k out of range for dimension {d}");

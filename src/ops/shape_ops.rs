@@ -309,7 +309,20 @@ pub fn linspace(
     steps: usize,
     options: impl Into<TensorOptions>,
 ) -> Tensor {
-    unwrap(spaced("linspace", [start.into(), end.into()], steps, options.into(), |x| x))
+    unwrap(try_linspace(start, end, steps, options))
+}
+
+/// [`linspace`] with its errors as values.
+///
+/// # Errors
+/// If the device cannot be opened, or a tensor has dims.
+pub fn try_linspace(
+    start: impl Into<Operand>,
+    end: impl Into<Operand>,
+    steps: usize,
+    options: impl Into<TensorOptions>,
+) -> Result<Tensor> {
+    spaced("linspace", [start.into(), end.into()], steps, options.into(), |x| x)
 }
 
 /// `base` to the power of [`linspace`]'s numbers (`torch.logspace`); base 10 in PyTorch's default.
@@ -324,7 +337,21 @@ pub fn logspace(
     base: f64,
     options: impl Into<TensorOptions>,
 ) -> Tensor {
-    unwrap(spaced("logspace", [start.into(), end.into()], steps, options.into(), |x| base.powf(x)))
+    unwrap(try_logspace(start, end, steps, base, options))
+}
+
+/// [`logspace`] with its errors as values.
+///
+/// # Errors
+/// If the device cannot be opened, or a tensor has dims.
+pub fn try_logspace(
+    start: impl Into<Operand>,
+    end: impl Into<Operand>,
+    steps: usize,
+    base: f64,
+    options: impl Into<TensorOptions>,
+) -> Result<Tensor> {
+    spaced("logspace", [start.into(), end.into()], steps, options.into(), |x| base.powf(x))
 }
 
 /// Vectors as the coordinates of a grid: one tensor each, over the grid's shape (`torch.meshgrid`). `"ij"` has the first

@@ -249,16 +249,16 @@ rows! {
         T::select(x.is_nan(), x, y)
     };
     LOG_NDTR = "log_ndtr", Float, |x| T::select(x.is_nan(), x, log_phi(x));
-    // a first guess, and Halley's steps towards log(phi(x)) = log(p) in the lower half
+    // in the middle by erfinv; outside a first guess, and Halley's steps towards log(phi(x)) = log(p) in the lower half
     NDTRI = "ndtri", Float, |p| {
         let upper = p.gt(T::lit(0.5));
         let q = T::select(upper, T::lit(1.0) - p, p);
-        let inside = q.gt(T::lit(0.0));
+        let inside = q.gt(T::lit(0.0)) & !p.is_nan();
         let q = T::select(inside, q, T::lit(0.25));
-        let target = q.log();
+        let tail = q.lt(T::lit(0.1));
+        let target = T::select(tail, q, T::lit(0.05)).log();
         let t = target * -2.0;
-        let root = (t - (t * (2.0 * PI)).log()).maximum(T::lit(0.0)).sqrt();
-        let mut x = T::select(q.gt(T::lit(0.1)), (q * 2.0 - 1.0).erfinv() * 2f64.sqrt(), -root);
+        let mut x = -(t - (t * (2.0 * PI)).log()).maximum(T::lit(0.0)).sqrt();
         for _ in 0..3 {
             let log = log_phi(x);
             // d log(phi) / dx, and its own derivative is -slope (x + slope)
@@ -266,8 +266,12 @@ rows! {
             let step = (log - target) / slope;
             x = x - step / (step * (x + slope) * 0.5 + 1.0);
         }
-        let ends = T::select(p.eq(T::lit(0.0)) & !p.is_nan(), -T::inf(), T::select(p.eq(T::lit(1.0)) & !p.is_nan(), T::inf(), T::inf() - T::inf()));
-        T::select(inside & !p.is_nan(), T::select(upper, -x, x), ends)
+        let middle = (T::select(tail, T::lit(0.25), q) * 2.0 - 1.0).erfinv() * 2f64.sqrt();
+        let x = T::select(tail, x, middle);
+        let nan = T::inf() - T::inf();
+        let ends = T::select(p.eq(T::lit(0.0)), -T::inf(), T::select(p.eq(T::lit(1.0)), T::inf(), nan));
+        let ends = T::select(p.is_nan(), nan, ends);
+        T::select(inside, T::select(upper, -x, x), ends)
     };
     // the same times a factor, for an x above 2
     POLYGAMMA = "polygamma", Float, |q, x, factor| factor * zeta(x, q);

@@ -37,9 +37,11 @@ ops! {
     };
     /// zeta(n + 1, x) times a factor, which are the scalars
     POLYGAMMA = POLYGAMMA, Float, "PolygammaBackward0", input, |cx| {
-        let n = cx.scalar(1).map_or(0.0, Scalar::to_f64);
+        let number = |i| cx.scalar(i).map_or(0.0, Scalar::to_f64);
+        let (x, factor) = (number(1), number(2));
+        let next = [x + 1.0, -x * factor].map(|v| In::S(Scalar::Float(v)));
         let mut out = no_grads(3);
-        out[0] = Some(cx.g() * cx.input(0)?.polygamma(n as usize));
+        out[0] = Some(cx.g() * elementwise(&POLYGAMMA, &[In::T(&cx.input(0)?), next[0], next[1]])?);
         Ok(out)
     };
     I0 = I0, Float, "I0Backward0", input, |cx| grads!(cx; cx.g() * cx.input(0)?.i1());

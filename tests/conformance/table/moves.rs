@@ -275,10 +275,10 @@ rows! {
         wgtorch::eye(c.size("n")?, m, c.options()?)
     };
     "linspace" "start end steps dtype" |c| {
-        wgtorch::linspace(c.operand("start")?, c.operand("end")?, c.size("steps")?, c.options()?)
+        wgtorch::try_linspace(c.operand("start")?, c.operand("end")?, c.size("steps")?, c.options()?)?
     };
     "logspace" "start end steps base dtype" |c| {
-        wgtorch::logspace(c.operand("start")?, c.operand("end")?, c.size("steps")?, c.float_or("base", 10.0)?, c.options()?)
+        wgtorch::try_logspace(c.operand("start")?, c.operand("end")?, c.size("steps")?, c.float_or("base", 10.0)?, c.options()?)?
     };
     "tensor_split" "input indices_or_sections dim sections indices" |c| {
         c.x()?.tensor_split(sections(c, "indices_or_sections")?, c.int_or("dim", 0)?)?
