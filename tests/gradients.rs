@@ -328,7 +328,7 @@ fn ranks() -> Vec<Case> {
         one("mode", &[&[3, 4]], |x| x[0].mode(0, false).0),
         one("quantile", &[&[3, 4]], |x| x[0].quantile(0.3, 1isize)),
         one("nanquantile", &[&[3, 4]], |x| {
-            x[0].nanquantile(&tensor!([0.2, 0.9], (F64, x[0].device())).to(x[0].dtype()), ())
+            x[0].nanquantile(tensor!([0.2, 0.9], (F64, x[0].device())).to(x[0].dtype()), ())
         }),
         one("cummax", &[&[2, 4]], |x| x[0].cummax(1).0),
         one("cummin", &[&[3, 2]], |x| x[0].cummin(0).0),

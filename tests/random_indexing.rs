@@ -50,7 +50,7 @@ fn draw_index(rng: &mut Draw, shape: &[usize]) -> Vec<Part> {
             }
             2 | 3 => {
                 let mut bound = |on: bool| on.then(|| rng.below(2 * n + 3) as isize - n as isize - 1);
-                let (a, b) = (bound(n % 2 == 0), bound(n % 3 != 0));
+                let (a, b) = (bound(n.is_multiple_of(2)), bound(!n.is_multiple_of(3)));
                 parts.push(Part::Slice(a, b, 1 + rng.below(3)));
                 d += 1;
             }
@@ -241,7 +241,7 @@ fn every_kind_of_index_reads_and_writes() {
             let x = Tensor::from_vec(v.clone(), &shape[..], d).unwrap().to(dtype);
             // not always row-major in memory
             let x =
-                if round % 3 == 0 && shape.len() > 1 { x.transpose(0, -1).contiguous().transpose(0, -1) } else { x };
+                if round.is_multiple_of(3) && shape.len() > 1 { x.transpose(0, -1).contiguous().transpose(0, -1) } else { x };
             let index = || components(&parts, d);
             let what = format!("{shape:?} {parts:?} of {dtype} on {d}");
             let y = x.i(index());
@@ -261,7 +261,7 @@ fn every_kind_of_index_reads_and_writes() {
                 let values: Vec<i64> =
                     (0..at.len() as i64).map(|i| if dtype == Bool { i % 2 } else { i % 50 }).collect();
                 let z = x.copy();
-                z.i_put_(index(), &Tensor::from_vec(values.clone(), &want_shape[..], d).unwrap().to(dtype));
+                z.i_put_(index(), Tensor::from_vec(values.clone(), &want_shape[..], d).unwrap().to(dtype));
                 let mut written = v.clone();
                 at.iter().zip(&values).for_each(|(&i, &n)| written[i] = n);
                 assert_eq!(z.to(I64).to_vec::<i64>().unwrap(), written, "a tensor into {what}");

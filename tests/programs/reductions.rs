@@ -46,7 +46,7 @@ programs! {
         ]);
         let by = |i| QuantileOptions::new().interpolation(i);
         p.emit("quantile", list![
-            x.quantile(0.4, ()), x.quantile(&tensor!([0., 0.5, 1.], d), 1isize),
+            x.quantile(0.4, ()), x.quantile(tensor!([0., 0.5, 1.], d), 1isize),
             x.flatten(0).quantile(0.3, by(Interpolation::Nearest)), x.flatten(0).quantile(0.3, by(Interpolation::Lower)),
             x.flatten(0).quantile(0.3, by(Interpolation::Midpoint)),
         ]);

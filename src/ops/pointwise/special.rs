@@ -120,7 +120,7 @@ fn polygamma(x: In, n: usize, run: impl Fn(&'static Elementwise, &[In]) -> Resul
         2 => run(&TETRAGAMMA, &[x]),
         _ => {
             let factorial: f64 = (1..=n).map(|k| k as f64).product();
-            let sign = if n % 2 == 0 { -1.0 } else { 1.0 };
+            let sign = if n.is_multiple_of(2) { -1.0 } else { 1.0 };
             run(&POLYGAMMA, &[x, In::S(Scalar::Float(n as f64 + 1.0)), In::S(Scalar::Float(sign * factorial))])
         }
     }

@@ -61,10 +61,8 @@ pub fn all() -> impl Iterator<Item = &'static Row> {
 }
 
 fn conv2d(c: &Call) -> Result<Conv2d, Stop> {
-    if c.string("padding_mode")?.is_some_and(|m| m != "zeros") {
-        return Err(Stop::Unsupported("padding_mode".into()));
-    }
     let mut b = Conv2d::options(c.size("in_channels")?, c.size("out_channels")?, pair(c, "kernel_size")?)
+        .padding_mode(c.string("padding_mode")?.unwrap_or("zeros").parse()?)
         .groups(c.size_or("groups", 1)?)
         .bias(c.flag("bias", true)?);
     if let Some(p) = opt_pair(c, "stride")? {
