@@ -5,6 +5,7 @@ pub mod copy;
 pub mod fold;
 pub mod index;
 pub mod lanes;
+pub mod lines;
 pub mod loss;
 pub mod matmul;
 pub mod memory;

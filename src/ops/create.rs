@@ -63,6 +63,15 @@ pub fn empty(shape: impl Into<Shape>, options: impl Into<TensorOptions>) -> Tens
     unwrap(t.finish_creation(options))
 }
 
+/// A 0-dim tensor of one number (`torch.scalar_tensor`), float32 by default whatever the number is.
+///
+/// # Panics
+/// As [`zeros`].
+#[track_caller]
+pub fn scalar_tensor(value: impl Into<Scalar>, options: impl Into<TensorOptions>) -> Tensor {
+    unwrap(constant(value.into(), ().into(), options.into(), DType::F32))
+}
+
 /// `0, 1, … end-1` and the forms with start and step (`torch.arange`): `arange(5)`, `arange((1., 2.5, 0.5))`.
 pub trait IntoRange {
     /// Start, end, step.

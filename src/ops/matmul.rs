@@ -249,7 +249,8 @@ impl Op for Product {
         }
         let loops = if self.form == Form::Mm { "addmm_impl_cpu_" } else { self.name };
         ensure!(a.dtype != DType::Bool, NotImplemented, "\"{loops}\" not implemented for 'Bool'");
-        let factors = [self.alpha, self.beta];
+        // PyTorch's kernel for batches truncates them
+        let factors = if self.name == "baddbmm" { [Scalar::Int(1); 2] } else { [self.alpha, self.beta] };
         for (factor, what) in factors.iter().zip(["alpha", "beta"]) {
             ensure!(
                 a.dtype.is_float() || self.form != Form::Mm || !matches!(factor, Scalar::Float(_)),

@@ -222,7 +222,45 @@ fn nanmean(t: &Tensor, dims: &[isize], options: ReduceOptions) -> Result<Tensor>
     t.checked().nansum_dim(dims.to_vec(), options)?.checked().div(&count)
 }
 
+/// Slices along a dim scaled down to a norm of `max` where theirs is greater.
+fn renorm(t: &Tensor, p: f64, dim: isize, max: f64) -> Result<Tensor> {
+    ensure!(p > 0.0, Runtime, "renorm: non-positive-norm not supported");
+    ensure!(t.dim() > 1, Runtime, "renorm: input needs at least 2 dimensions, got {} dimensions", t.dim());
+    ensure!(max >= 0.0, Runtime, "renorm: expected maxnorm to be >= 0 but got {max}");
+    let d = crate::shape::wrap_dim(dim, t.dim())?;
+    let others: Vec<isize> = (0..t.dim()).filter(|i| *i != d).map(|i| i as isize).collect();
+    let norm = norm(t, p, &others, true.into())?;
+    // PyTorch's guard against division by zero
+    let factor = norm.checked().add(1e-7)?.checked().reciprocal()?.checked().mul(max)?;
+    let one = Tensor::constant(Scalar::Int(1), &[], t.dtype(), t.device());
+    t.checked().mul(super::pointwise::select(
+        &norm.checked().gt(max)?,
+        crate::tensor::In::T(&factor),
+        crate::tensor::In::T(&one),
+    )?)
+}
+
 methods! {
+    /// The p-norm of the difference of two tensors (`torch.dist`), which broadcast.
+    fn dist(&self, other: &Tensor, p: impl Into<Scalar>) -> Tensor {
+        self.sub(other)?.checked().norm(p)
+    }
+
+    /// The tensor with slices along a dim scaled down to a p-norm of `maxnorm` where theirs is greater (`torch.renorm`).
+    ///
+    /// # Panics
+    /// If there are fewer than two dims, `p` is not positive, or `maxnorm` is negative.
+    fn renorm(&self, p: impl Into<Scalar>, dim: isize, maxnorm: impl Into<Scalar>) -> Tensor {
+        renorm(self.0, p.into().to_f64(), dim, maxnorm.into().to_f64())
+    }
+
+    /// [`Tensor::renorm`] in place.
+    fn renorm_(&self, p: impl Into<Scalar>, dim: isize, maxnorm: impl Into<Scalar>) -> Tensor {
+        // the gradient reads the former values
+        let before = self.copy()?;
+        super::compose::replace(self.0, &renorm(&before, p.into().to_f64(), dim, maxnorm.into().to_f64())?)
+    }
+
     /// The unbiased variance of all elements (`torch.var`).
     fn var(&self) -> Tensor { var(self.0, false, &[], ().into()) }
 

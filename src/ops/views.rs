@@ -339,6 +339,11 @@ methods! {
     /// [`Tensor::transpose`] in place (`tensor.transpose_`).
     fn transpose_(&self, dim0: isize, dim1: isize) -> Tensor { become_view(self.0, &self.transpose(dim0, dim1)?) }
 
+    /// [`Tensor::as_strided`] in place (`tensor.as_strided_`).
+    fn as_strided_(&self, size: impl IntoSizes, stride: impl IntoSizes, storage_offset: impl Into<Option<usize>>) -> Tensor {
+        become_view(self.0, &self.as_strided(size, stride, storage_offset)?)
+    }
+
     /// [`Tensor::squeeze`] in place (`tensor.squeeze_`).
     fn squeeze_(&self) -> Tensor { become_view(self.0, &self.squeeze()?) }
 

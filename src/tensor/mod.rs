@@ -24,7 +24,7 @@ pub use flags::{GradModeGuard, enable_grad, is_grad_enabled, no_grad, no_grad_gu
 pub use inplace::{check_inplace, copy_tracked, fill_tracked, finish_inplace, rebase, swap_data, update};
 #[cfg(feature = "ndarray")]
 pub use numpy::{NdArray, NdView, NdViewMut};
-pub use out::elementwise_out;
+pub use out::{OutRule, elementwise_out, result_out};
 pub use promote::{can_cast, result_type};
 pub use tape::{
     Backward, Ctx, Edge, Func, Grads, Hook, Node, OutMeta, Saved, SavedSet, grad_enabled, next_sequence, no_grads,

@@ -71,6 +71,10 @@ rows! {
         let offset = c.opt_int("storage_offset")?.map(|o| o as usize);
         c.x()?.as_strided(c.ints("size")?, c.ints("stride")?, offset)?
     };
+    "as_strided_" "input size stride storage_offset" |c| {
+        let offset = c.opt_int("storage_offset")?.map(|o| o as usize);
+        c.x()?.as_strided_(c.ints("size")?, c.ints("stride")?, offset)?
+    };
     "unfold" "input dimension size step" |c| c.x()?.unfold(c.int("dimension")?, c.size("size")?, c.size("step")?)?;
     "narrow" "input dim start length" |c| c.x()?.narrow(c.int("dim")?, c.int("start")?, c.size("length")?)?;
     "squeeze" "input dim" |c| match c.opt_ints("dim")? {
