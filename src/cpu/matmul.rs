@@ -184,7 +184,7 @@ macro_rules! float_gemm {
                     let threads = if split { gemm::Parallelism::Rayon(0) } else { gemm::Parallelism::None };
                     let s = |x: usize| x as isize;
                     // SAFETY: as above; `dst` is read only where the bias was put.
-                    unsafe {
+                    let run = || unsafe {
                         gemm::gemm(
                             p.m,
                             p.n,
@@ -206,7 +206,9 @@ macro_rules! float_gemm {
                             false,
                             threads,
                         );
-                    }
+                    };
+                    // handed to rayon's threads as a whole: they would else be woken for each of its parts
+                    if split { rayon::scope(|_| run()) } else { run() }
                     if relu {
                         // SAFETY: every element of the output is written by now.
                         chunks(p.m, rows, |r| unsafe { relu_rows(p.rows(r)) });
@@ -261,8 +263,9 @@ macro_rules! float_gemm {
                     for i in 0..p.m {
                         // SAFETY: i < m, j < n.
                         unsafe {
-                            let (o, v) = (p.out.get().add(i * p.out_rs), bias.get().add(i * rs));
+                            let (o, v) = (p.out.get().add(i * p.out_rs), bias.get().cast_const().add(i * rs));
                             match (p.out_cs, cs) {
+                                (1, 1) if beta == 1.0 => std::ptr::copy_nonoverlapping(v, o, p.n),
                                 (1, 1) => (0..p.n).for_each(|j| o.add(j).write(beta * *v.add(j))),
                                 (1, 0) => {
                                     let x = beta * *v;

@@ -19,4 +19,5 @@ pub mod scan;
 pub mod simd;
 pub mod softmax;
 pub mod sort;
+pub mod team;
 pub mod view;

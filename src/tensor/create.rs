@@ -186,6 +186,28 @@ impl Tensor {
         host.finish_creation(options)
     }
 
+    /// A tensor over a copy of a slice, row-major (`torch.tensor(array)`): memory of the library's own, which is kept for the
+    /// next tensor where a vector's is given back. The dtype is the slice's unless the options name another.
+    ///
+    /// # Errors
+    /// If the sizes do not multiply to the slice's length, or the device cannot be opened.
+    ///
+    /// ```
+    /// # use wgtorch::prelude::*;
+    /// assert_eq!(Tensor::from_slice(&[1f32, 2.], [2, 1], ())?.to_vec::<f32>()?, [1., 2.]);
+    /// # Ok::<(), Error>(())
+    /// ```
+    #[track_caller]
+    pub fn from_slice<T: Element>(
+        data: &[T],
+        shape: impl Into<Shape>,
+        options: impl Into<TensorOptions>,
+    ) -> Result<Tensor> {
+        // SAFETY: elements have no padding, and any of them can be read as bytes.
+        let bytes = unsafe { std::slice::from_raw_parts(data.as_ptr().cast::<u8>(), size_of_val(data)) };
+        Tensor::from_bytes(bytes, &shape.into(), T::DTYPE)?.finish_creation(options.into())
+    }
+
     /// Brings new data to the dtype and device of the options.
     pub(crate) fn finish_creation(self, options: TensorOptions) -> Result<Tensor> {
         let mut t = self;

@@ -75,9 +75,11 @@ pub(super) unsafe fn transfer(plan: &Plan, s: &Strided, at: usize, n: usize, pac
 }
 
 unsafe fn transfer_sized<T: Copy>(plan: &Plan, s: &Strided, at: usize, n: usize, packed: *mut T, scatter: bool) {
-    let (sizes, strides) = (&plan.sizes, &s.strides);
+    // slices: indexing a small vector may be a call
+    let (sizes, strides) = (&plan.sizes[..], &s.strides[..]);
     let inner = sizes.len() - 1;
     let mut index: Dims = Dims::from_elem(0, sizes.len());
+    let index = &mut index[..];
     let mut rest = at;
     let mut offset = 0;
     for d in (0..sizes.len()).rev() {

@@ -44,7 +44,7 @@ macro_rules! cpu {
     };
     (@float $d:ident, $r:ty, $n:expr, $rest:expr) => {
         match $d {
-            DType::F32 => cpu!(@pick $r, $n, F<true>, F<false>, f32),
+            DType::F32 => Some(f32_block::<$r, { $n }>()),
             DType::F64 => cpu!(@pick $r, $n, D, D, f64),
             DType::F16 => Some(half::<$r, F16, { $n }> as BlockFn),
             DType::BF16 => Some(half::<$r, BF16, { $n }>),
