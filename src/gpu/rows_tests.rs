@@ -283,10 +283,10 @@ dtypes! {
 #[test]
 fn casts_agree() {
     let Some(g) = device() else { return };
-    for from in DType::ALL {
+    for from in DType::REAL {
         let input = operand(from, 0);
         let buffer = up(&g, &input);
-        for to in DType::ALL {
+        for to in DType::REAL {
             assert!(cast_wgsl(from, to).is_some());
             let p = Program {
                 loads: [from].into_iter().collect(),

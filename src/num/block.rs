@@ -318,6 +318,7 @@ pub(super) fn where_block(d: DType) -> Option<BlockFn> {
         1 => where_sized::<u8>,
         2 => where_sized::<u16>,
         4 => where_sized::<u32>,
-        _ => where_sized::<u64>,
+        8 => where_sized::<u64>,
+        _ => where_sized::<[u64; 2]>,
     })
 }

@@ -73,7 +73,7 @@ impl Report {
             }
             Outcome::Unsupported(reason) => {
                 count.unsupported += 1;
-                count.other_dtype += lists::other_dtype(case, reason) as usize;
+                count.other_dtype += lists::other_dtype(case) as usize;
                 ("skipped", reason)
             }
             Outcome::Untyped(reason) => {

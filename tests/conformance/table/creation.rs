@@ -19,6 +19,8 @@ rows! {
     "empty" "size dtype" |c| wgtorch::empty(c.sizes("size")?, c.options()?);
     "full" "size fill_value dtype" |c| wgtorch::full(c.sizes("size")?, c.scalar("fill_value")?, c.options()?);
     "arange" "start end step dtype" |c| arange(c)?;
+    "complex" "real imag" |c| wgtorch::try_complex(c.tensor("real")?, c.tensor("imag")?)?;
+    "polar" "abs angle" |c| wgtorch::try_polar(c.tensor("abs")?, c.tensor("angle")?)?;
     "zeros_like" "input dtype" |c| wgtorch::zeros_like(c.tensor("input")?, c.options()?);
     "ones_like" "input dtype" |c| wgtorch::ones_like(c.tensor("input")?, c.options()?);
     "empty_like" "input dtype" |c| wgtorch::empty_like(c.tensor("input")?, c.options()?);
