@@ -138,7 +138,7 @@ fn pairs(d: Device) -> Vec<Pair> {
     rows("add a row", |x| x + x.select(0, 0), [1023, 1021], [1024, 1024]);
     rows("add a column", |x| x + x.narrow(1, 0, 1), [1023, 1021], [1024, 1024]);
     rows("every second column", |x| x.reshape([-1, 2]).select(1, 0) + 1.0, [1022, 1022], [1024, 1024]);
-    rows("cat", |x| cat(&[x, x], 1), [1023, 1021], [1024, 1024]);
+    rows("cat", |x| wgtorch::cat(&[x, x], 1), [1023, 1021], [1024, 1024]);
     list
 }
 

@@ -120,6 +120,7 @@ fn operand(d: DType, k: usize) -> Vec<u8> {
             DType::I16 => bytes.extend((int as i16).to_ne_bytes()),
             DType::I32 | DType::U32 => bytes.extend((int as i32).to_ne_bytes()),
             DType::I64 => bytes.extend(int.to_ne_bytes()),
+            DType::C64 | DType::C128 => unreachable!("GPUs have no rows of complex numbers"),
         }
     }
     bytes
@@ -299,10 +300,10 @@ dtypes! {
 #[test]
 fn casts_agree() {
     let Some(g) = device() else { return };
-    for from in DType::ALL {
+    for from in DType::REAL {
         let input = operand(from, 0);
         let buffer = up(&g, &input);
-        for to in DType::ALL {
+        for to in DType::REAL {
             assert!(cast_wgsl(from, to).is_some());
             let p = Program {
                 loads: [from].into_iter().collect(),

@@ -371,6 +371,7 @@ pub(super) fn where_block(d: DType) -> Option<BlockFn> {
         1 => pick(where_wide::<u8>, where_plain::<u8>),
         2 => pick(where_wide::<u16>, where_plain::<u16>),
         4 => pick(where_wide::<u32>, where_plain::<u32>),
-        _ => pick(where_wide::<u64>, where_plain::<u64>),
+        8 => pick(where_wide::<u64>, where_plain::<u64>),
+        _ => pick(where_wide::<[u64; 2]>, where_plain::<[u64; 2]>),
     })
 }

@@ -32,6 +32,7 @@ impl Kind {
             DType::I64 => Kind::I64,
             DType::F16 | DType::BF16 | DType::F32 => Kind::F32,
             DType::F64 => Kind::F64,
+            DType::C64 | DType::C128 => unreachable!("complex numbers have no WGSL"),
         }
     }
 

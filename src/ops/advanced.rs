@@ -10,7 +10,7 @@ use crate::error::{Error, Result, ensure};
 use crate::gpu::GpuView;
 use crate::gpu::kernels::index as kernels;
 use crate::shape::{Dims, broadcast, contiguous_strides, expandable};
-use crate::stream::{CpuView, Kernel, Launch};
+use crate::stream::{CpuView, Kernel, Launch, OnComplex};
 use crate::tensor::{Ctx, Grads, Meta, Op, OutSpec, Saves, Tensor, apply_one, no_grads};
 use smallvec::SmallVec;
 use std::sync::Arc;
@@ -156,6 +156,9 @@ impl Kernel for Index {
     fn every_dtype(&self) -> bool {
         true
     }
+    fn on_complex(&self, _: usize) -> OnComplex {
+        OnComplex::Pairs { kernel: Arc::new(self.clone()), spread: false }
+    }
     fn checks_data(&self) -> bool {
         true
     }
@@ -245,6 +248,9 @@ impl Kernel for IndexPut {
         let id = launch.fault_id("index_put", places.fault(&sizes));
         kernels::index_add(launch.rec, &to, lead, &index, &values, 1.0, id)?;
         Ok(true)
+    }
+    fn on_complex(&self, _: usize) -> OnComplex {
+        OnComplex::Pairs { kernel: Arc::new(self.clone()), spread: false }
     }
     fn checks_data(&self) -> bool {
         true

@@ -11,8 +11,9 @@ use crate::gpu::kernels::matmul as gpu_matmul;
 use crate::layout::Layout;
 use crate::scalar::Scalar;
 use crate::shape::{Dims, broadcast, numel};
-use crate::stream::{CpuView, Epilogue, Kernel, Launch};
+use crate::stream::{CpuView, Epilogue, Kernel, Launch, OnComplex};
 use crate::tensor::{Ctx, Grads, Meta, Op, OutSpec, Saves, Tensor, apply_one, methods, no_grads, view};
+use num_complex::Complex;
 use smallvec::SmallVec;
 use std::sync::Arc;
 
@@ -165,6 +166,11 @@ impl Kernel for Product {
         match out.dtype {
             DType::F32 => run!(f32, |s: Scalar| s.to_f64() as f32),
             DType::F64 => run!(f64, |s: Scalar| s.to_f64()),
+            DType::C64 => run!(Complex<f32>, |s: Scalar| {
+                let z = s.to_complex();
+                Complex::new(z.re as f32, z.im as f32)
+            }),
+            DType::C128 => run!(Complex<f64>, |s: Scalar| s.to_complex()),
             DType::I64 => run!(i64, |s: Scalar| s.to_i64()),
             d => bail!(NotImplemented, "\"{}\" not implemented for '{}'", self.name, d.scalar_name()),
         }
@@ -203,6 +209,10 @@ impl Kernel for Product {
 
     fn checks_data(&self) -> bool {
         false
+    }
+
+    fn on_complex(&self, _: usize) -> OnComplex {
+        OnComplex::Native
     }
 
     fn absorb(&self, next: &Epilogue) -> Option<Arc<dyn Kernel>> {
@@ -253,7 +263,7 @@ impl Op for Product {
         let factors = if self.name == "baddbmm" { [Scalar::Int(1); 2] } else { [self.alpha, self.beta] };
         for (factor, what) in factors.iter().zip(["alpha", "beta"]) {
             ensure!(
-                a.dtype.is_float() || self.form != Form::Mm || !matches!(factor, Scalar::Float(_)),
+                a.dtype.is_differentiable() || self.form != Form::Mm || !matches!(factor, Scalar::Float(_)),
                 Runtime,
                 "For integral input tensors, argument {what} must not be a floating point number."
             );
@@ -309,7 +319,7 @@ impl Op for Product {
 fn scaled(g: &crate::Checked, factor: Scalar) -> Result<Tensor> {
     match factor {
         Scalar::Int(1) => Ok((**g).clone()),
-        f if f.to_f64() == 1.0 => Ok((**g).clone()),
+        f if f.to_complex() == Complex::new(1.0, 0.0) => Ok((**g).clone()),
         f => g.mul(f),
     }
 }
@@ -328,6 +338,8 @@ pub(super) fn cpp_name(dtype: DType) -> &'static str {
         DType::BF16 => "c10::BFloat16",
         DType::F32 => "float",
         DType::F64 => "double",
+        DType::C64 => "c10::complex<float>",
+        DType::C128 => "c10::complex<double>",
     }
 }
 
@@ -518,8 +530,8 @@ methods! {
         Product::new(Form::Dot, "dot", "DotBackward0", self.0, tensor).run(self.0, tensor)
     }
 
-    /// [`Tensor::dot`] (`torch.vdot`, which conjugates complex numbers).
-    fn vdot(&self, tensor: &Tensor) -> Tensor { self.dot(tensor) }
+    /// [`Tensor::dot`] with the conjugate of the tensor (`torch.vdot`).
+    fn vdot(&self, tensor: &Tensor) -> Tensor { self.conj()?.checked().dot(tensor) }
 
     /// The product of every element of one vector with every one of another (`torch.outer`).
     ///

@@ -18,8 +18,10 @@ mod view;
 pub use apply::{Op, OutSpec, Saves, apply, apply_on, apply_one};
 pub use checked::Checked;
 pub(crate) use checked::{methods, unwrap};
-pub use create::{IntoTensorData, TensorOptions};
-pub use elementwise::{Elementwise, In, OUTPUT, Rule, copy_into, elementwise, elementwise_, to_dtype, try_to_dtype};
+pub use create::{IntoTensorData, TensorOptions, check_complex};
+pub use elementwise::{
+    CONJ, Elementwise, In, OUTPUT, Rule, copy_into, elementwise, elementwise_, to_dtype, try_to_dtype,
+};
 pub use flags::{GradModeGuard, enable_grad, is_grad_enabled, no_grad, no_grad_guard};
 pub use inplace::{check_inplace, copy_tracked, fill_tracked, finish_inplace, rebase, swap_data, update};
 #[cfg(feature = "ndarray")]

@@ -24,9 +24,9 @@ impl Count {
         match outcome {
             Outcome::Passed => self.passed += 1,
             Outcome::Failed(_) => self.failed += 1,
-            Outcome::Unsupported(reason) => {
+            Outcome::Unsupported(_) => {
                 self.unsupported += 1;
-                self.other_dtype += lists::other_dtype(case, reason) as usize;
+                self.other_dtype += lists::other_dtype(case) as usize;
             }
             Outcome::Untyped(_) => self.untyped += 1,
         }

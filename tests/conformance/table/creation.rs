@@ -39,6 +39,8 @@ rows! {
         wgtorch::kaiser_window(c.size("window_length")?, periodic(c)?, c.float_or("beta", 12.0)?, c.options()?)
     };
     "linalg.vander" "x N" |c| wgtorch::linalg::try_vander(c.tensor("x")?, c.opt_int("N")?.map(|n| n as usize))?;
+    "complex" "real imag" |c| wgtorch::try_complex(c.tensor("real")?, c.tensor("imag")?)?;
+    "polar" "abs angle" |c| wgtorch::try_polar(c.tensor("abs")?, c.tensor("angle")?)?;
     "zeros_like" "input dtype" |c| wgtorch::zeros_like(c.tensor("input")?, c.options()?);
     "ones_like" "input dtype" |c| wgtorch::ones_like(c.tensor("input")?, c.options()?);
     "empty_like" "input dtype" |c| wgtorch::empty_like(c.tensor("input")?, c.options()?);

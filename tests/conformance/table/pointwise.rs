@@ -37,7 +37,7 @@ unary! {
     frac frac_ isfinite isinf isnan isneginf isposinf isreal lgamma lgamma_ log log_ log10 log10_ log1p log1p_ log2 log2_
     logical_not logical_not_ neg neg_ positive rad2deg rad2deg_ reciprocal reciprocal_ rsqrt rsqrt_ sgn sgn_ sigmoid
     sigmoid_ sign sign_ signbit sin sin_ sinc sinc_ sinh sinh_ sqrt sqrt_ square square_ tan tan_ tanh tanh_ trunc trunc_
-    angle digamma digamma_ i0 i0_
+    angle conj conj_physical conj_physical_ imag real resolve_conj resolve_neg digamma digamma_ i0 i0_
 }
 
 binary! {

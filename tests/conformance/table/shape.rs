@@ -41,6 +41,11 @@ rows! {
     "item" "input" |c| c.tensor("input")?.item_scalar()?;
     "numel" "input" |c| c.tensor("input")?.numel();
 
+    "view_as_real" "input" |c| c.x()?.view_as_real()?;
+    "view_as_complex" "input" |c| c.x()?.view_as_complex()?;
+    "adjoint" "input" |c| c.x()?.adjoint()?;
+    "mH" "input" |c| c.x()?.mh()?;
+    "H" "input" |c| c.x()?.h()?;
     "view" "input *shape" |c| c.x()?.view(c.ints("shape")?)?;
     "view_as" "input other" |c| c.x()?.view_as(c.tensor("other")?)?;
     "reshape" "input shape" |c| c.x()?.reshape(c.ints("shape")?)?;
