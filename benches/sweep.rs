@@ -34,7 +34,9 @@ fn time(device: Device, run: &Run) -> f64 {
         drop(black_box(out));
         took.as_secs_f64() * 1e9
     };
-    (0..3).for_each(|_| drop(black_box(once())));
+    (0..3).for_each(|_| {
+        black_box(once());
+    });
     let started = Instant::now();
     let mut times = Vec::new();
     while times.len() < 5 || started.elapsed() < BUDGET && times.len() < 2000 {

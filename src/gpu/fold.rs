@@ -64,7 +64,7 @@ impl ReduceKind {
             ArgMax | ArgMin => vec![I64],
             MaxIndex | MinIndex => vec![d, I64],
             Any | All => vec![Bool],
-            Var { .. } if whole || d == F64 => return None,
+            Var { .. } if whole => return None,
             Var { .. } => vec![d, d],
         })
     }
@@ -186,33 +186,38 @@ fn wt_join(a: WtAcc, b: WtAcc) -> WtAcc {{ return a {op} b; }}
         // Welford's update, and Chan's to join two parts, of the distances from a part's first element: the mean of 1e8 - 8 and
         // 1e8 is no f32, and what is lost of it cannot be carried along, since drivers simplify (a + b) - a
         Var { .. } => {
-            bytes = 16;
-            outputs =
-                vec!["wt_variance(acc)".into(), "select(acc.base + acc.mean, bitcast<f32>(P.nan), acc.n == 0u)".into()];
-            "struct WtAcc { n: u32, base: f32, mean: f32, m2: f32 }
-fn wt_start() -> WtAcc { return WtAcc(0u, 0.0, 0.0, 0.0); }
-fn wt_take(acc: WtAcc, x: f32, i: u32) -> WtAcc {
+            bytes = if d == F64 { 32 } else { 16 };
+            outputs = vec![
+                "wt_variance(acc)".into(),
+                format!("select(acc.base + acc.mean, {t}(bitcast<f32>(P.nan)), acc.n == 0u)"),
+            ];
+            let dof =
+                if d == F64 { "f64(bitcast<f32>(P.dof)) + f64(bitcast<f32>(P.rest))" } else { "bitcast<f32>(P.dof)" };
+            format!(
+                "struct WtAcc {{ n: u32, base: {t}, mean: {t}, m2: {t} }}
+fn wt_start() -> WtAcc {{ return WtAcc(0u, {t}(0.0), {t}(0.0), {t}(0.0)); }}
+fn wt_take(acc: WtAcc, x: {t}, i: u32) -> WtAcc {{
     let n = acc.n + 1u;
     let base = select(acc.base, x, acc.n == 0u);
     let y = x - base;
     let d = y - acc.mean;
-    let mean = acc.mean + d / f32(n);
+    let mean = acc.mean + d / {t}(n);
     return WtAcc(n, base, mean, acc.m2 + d * (y - mean));
-}
-fn wt_join(a: WtAcc, b: WtAcc) -> WtAcc {
+}}
+fn wt_join(a: WtAcc, b: WtAcc) -> WtAcc {{
     let n = a.n + b.n;
     let base = select(a.base, b.base, a.n == 0u);
-    let d = select((b.base - base) + (b.mean - a.mean), 0.0, b.n == 0u);
-    let part = f32(b.n) / f32(max(n, 1u));
-    return WtAcc(n, base, a.mean + d * part, a.m2 + b.m2 + d * d * f32(a.n) * part);
-}
-fn wt_variance(acc: WtAcc) -> f32 {
-    let dof = bitcast<f32>(P.dof);
-    if dof > 0.0 { return acc.m2 / dof; }
-    return bitcast<f32>(select(P.inf, P.nan, acc.m2 == 0.0));
-}
+    let d = select((b.base - base) + (b.mean - a.mean), {t}(0.0), b.n == 0u);
+    let part = {t}(b.n) / {t}(max(n, 1u));
+    return WtAcc(n, base, a.mean + d * part, a.m2 + b.m2 + d * d * {t}(a.n) * part);
+}}
+fn wt_variance(acc: WtAcc) -> {t} {{
+    let dof = {dof};
+    if dof > {t}(0.0) {{ return acc.m2 / dof; }}
+    return {t}(bitcast<f32>(select(P.inf, P.nan, acc.m2 == {t}(0.0))));
+}}
 "
-            .to_owned()
+            )
         }
     };
     Fold { text, outputs, bytes }

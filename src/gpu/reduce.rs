@@ -212,10 +212,12 @@ pub(super) fn reduce_as(
     let specials = |params: &mut Vec<u32>| {
         let inf = f32::INFINITY.to_bits();
         let dof = match kind {
-            ReduceKind::Var { correction } => (length as f64 - correction).max(0.0) as f32,
+            ReduceKind::Var { correction } => (length as f64 - correction).max(0.0),
             _ => 0.0,
         };
-        params.extend([f32::NEG_INFINITY.to_bits(), inf, f32::NAN.to_bits(), dof.to_bits()]);
+        // what float64 has beyond float32
+        let rest = (dof - f64::from(dof as f32)) as f32;
+        params.extend([f32::NEG_INFINITY.to_bits(), inf, f32::NAN.to_bits(), (dof as f32).to_bits(), rest.to_bits()]);
     };
 
     slots.choose(&job.loads, if two { &[] } else { &job.outs }, rec.wide_loads())?;

@@ -135,7 +135,7 @@ impl Job<'_> {
         let mut t = String::with_capacity(8192);
         let _ = write!(
             t,
-            "struct Params {{ {}ninf: u32, inf: u32, nan: u32, dof: u32, total: u32, steps: u32, part: u32, splits: u32, inner: u32, chunks: u32, ",
+            "struct Params {{ {}ninf: u32, inf: u32, nan: u32, dof: u32, rest: u32, total: u32, steps: u32, part: u32, splits: u32, inner: u32, chunks: u32, ",
             body::scalar_members(self.program, false)
         );
         for d in 1..dk {
@@ -307,7 +307,7 @@ impl Job<'_> {
     pub fn second_pass(&self, slots: &Slots<'_>, group: bool) -> String {
         let nk = self.kept.len();
         let mut t = String::with_capacity(4096);
-        t.push_str("struct Params { ninf: u32, inf: u32, nan: u32, dof: u32, total: u32, splits: u32, ");
+        t.push_str("struct Params { ninf: u32, inf: u32, nan: u32, dof: u32, rest: u32, total: u32, splits: u32, ");
         for d in 1..nk {
             let _ = write!(t, "k{d}: u32, ");
         }

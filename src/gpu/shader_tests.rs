@@ -2,13 +2,17 @@
 //! and dtypes, all kinds of reductions, and the kernels of `shaders/`, for adapters with subgroups and without.
 
 use super::kernels::conv::{ConvSpec, conv2d, conv2d_input_grad, conv2d_weight_grad};
+use super::kernels::index_write::{self, Join, Pointers};
 use super::kernels::loss::{Reduction, Targets, nll_loss, nll_loss_grad};
 use super::kernels::matmul::{Act, Epilogue, matmul};
+use super::kernels::matmul_exact::{self, Rest};
 use super::kernels::norm::{LayerNorm, layer_norm};
 use super::kernels::optim::{Adam, AdamParam, Sgd, SgdParam, adam, sgd};
 use super::kernels::pool::{AvgSpec, PoolSpec, avg_pool2d, avg_pool2d_grad, max_pool2d, max_pool2d_grad};
 use super::kernels::random::{Draw, random};
+use super::kernels::scan::{Scan, scan};
 use super::kernels::softmax::{softmax, softmax_grad};
+use super::kernels::sort::{Order, sort};
 use super::kernels::{index, testing::Host};
 use super::reduce::{ReduceKind, reduce_as};
 use super::reduce_wgsl::Plan;
@@ -255,6 +259,11 @@ fn drive(rec: &mut Recorder, h: &Hosts) {
         let epi = Epilogue { bias: Some(bias.view()), alpha: 2.0, beta: 1.0, act: Act::Relu };
         matmul(rec, &a.view(), &b.view(), &c.view(), &epi).unwrap();
     }
+    for dtype in [DType::I32, DType::U32, DType::I64] {
+        let [a, b, c] = [&h.index, &h.sums, &h.places].map(|h| h.shaped(&[40, 40]));
+        let rest = Rest { bias: Some(a.typed(dtype)), alpha: Scalar::Int(2), beta: Scalar::Int(1), relu: true };
+        matmul_exact::matmul(rec, &a.typed(dtype), &b.typed(dtype), &c.typed(dtype), &rest).unwrap();
+    }
     let conv = |stride: usize| ConvSpec { stride: [stride; 2], padding: [1, 1], dilation: [1, 1], groups: 1 };
     for (channels, stride, size) in [(6, 1, 16), (6, 2, 8), (24, 1, 16), (24, 2, 8)] {
         let (x, w) = (f(0).shaped(&[2, 3, 16, 16]), f(1).shaped(&[channels, 3, 3, 3]));
@@ -275,12 +284,12 @@ fn drive(rec: &mut Recorder, h: &Hosts) {
         avg_pool2d(rec, &x.view(), &y.view(), &spec, &avg).unwrap();
         avg_pool2d_grad(rec, &y.view(), &x.view(), &spec, &avg).unwrap();
     }
-    for shape in [[4, 4096], [64, 10]] {
+    for shape in [[4, 4097], [4, 4096], [64, 10]] {
         let (x, y, d) = (f(0).shaped(&shape), f(1).shaped(&shape), f(2).shaped(&shape));
         softmax(rec, &x.view(), &y.view(), 1, true).unwrap();
         softmax_grad(rec, &y.view(), &x.view(), &d.view(), 1, false).unwrap();
     }
-    for [rows, n] in [[4, 4096], [64, 10]] {
+    for [rows, n] in [[4, 4097], [4, 4096], [64, 10]] {
         let (x, y) = (f(0).shaped(&[rows, n]), f(1).shaped(&[rows, n]));
         let (weight, mean, rstd) = (f(2).shaped(&[n]), f(3).shaped(&[rows]), h.rstd.shaped(&[rows]));
         let (weight, bias) = (Some(weight.view()), Some(weight.view()));
@@ -299,6 +308,45 @@ fn drive(rec: &mut Recorder, h: &Hosts) {
     index::scatter_add(rec, &x.view(), 0, &each.i64(), &y.view(), 1).unwrap();
     index::index_select(rec, &x.view(), 0, &some.i64(), &y.view(), 1).unwrap();
     index::index_add(rec, &x.view(), 0, &some.i64(), &y.view(), 1.0, 1).unwrap();
+    for dtype in [DType::U8, DType::I16, DType::I32, DType::I64] {
+        let (x, y, z) = (h.index.shaped(&[16, 9]), h.sums.shaped(&[8, 9]), h.places.shaped(&[16, 9]));
+        let each = h.rows.shaped(&[8, 9]);
+        index::gather(rec, &x.typed(dtype), 0, &each.i64(), &y.typed(dtype), 1).unwrap();
+        let some = h.rows.shaped(&[8]);
+        index::index_select(rec, &x.typed(dtype), 0, &some.i64(), &y.typed(dtype), 1).unwrap();
+        let some = some.i64();
+        let at = Pointers { index: &some, dim: 0, each: false, command: 1 };
+        index_write::write(rec, &x.typed(dtype), &at, &y.typed(dtype), &z.typed(dtype)).unwrap();
+        if dtype.size() >= 4 {
+            let (x, y, z) = (x.typed(dtype), y.typed(dtype), z.typed(dtype));
+            for how in [Join::Sum(Scalar::Int(2)), Join::Prod, Join::Max, Join::Min] {
+                index_write::fold(rec, &x, &at, &y, how, true, &z).unwrap();
+            }
+        }
+    }
+
+    for (shape, dim) in [([4, 4000], 1), ([4000, 4], 0)] {
+        let (x, y) = (f(0).shaped(&shape), f(1).shaped(&shape));
+        let (long, sums) = (h.index.shaped(&shape), h.sums.shaped(&shape));
+        for product in [false, true] {
+            let how = Scan { product, reverse: false };
+            scan(rec, &x.view(), &y.view(), dim, how).unwrap();
+            scan(rec, &long.i64(), &sums.i64(), dim, how).unwrap();
+        }
+    }
+
+    for n in [50, 500, 5000] {
+        let shape = [2, n];
+        let indices = h.sums.shaped(&shape);
+        for dtype in [DType::F32, DType::I32] {
+            let (x, y) = (f(0).shaped(&shape), f(1).shaped(&shape));
+            sort(rec, &x.typed(dtype), &y.typed(dtype), &indices.i64(), 1, &Order::of(dtype, false)).unwrap();
+        }
+        for dtype in [DType::F64, DType::I64] {
+            let (x, y) = (h.index.shaped(&shape), h.places.shaped(&shape));
+            sort(rec, &x.typed(dtype), &y.typed(dtype), &indices.i64(), 1, &Order::of(dtype, false)).unwrap();
+        }
+    }
 
     super::kernels::fill::fill(rec, y.view().buffer, &1f32.to_ne_bytes(), 64).unwrap();
     let views: Vec<Host> = (0..4).map(|k| f(k).shaped(&[100])).collect();
@@ -316,13 +364,17 @@ struct Hosts {
     floats: Vec<Host>,
     rstd: Host,
     index: Host<i64>,
+    sums: Host<i64>,
+    places: Host<i64>,
+    rows: Host<i64>,
 }
 
 impl Hosts {
     fn new(g: &Gpu) -> Hosts {
         let floats = (0..4).map(|k| Host::noise(g, &[250_000], k)).collect();
         let rstd = Host::noise(g, &[100], 4);
-        Hosts { floats, rstd, index: Host::dense(g, vec![0; 1000], &[1000]) }
+        let long = || Host::dense(g, vec![0; 16_000], &[16_000]);
+        Hosts { floats, rstd, index: long(), sums: long(), places: long(), rows: long() }
     }
 
     fn of(&self, k: usize) -> &Host {
@@ -363,5 +415,5 @@ fn every_file_of_shaders_in_every_language() {
         assert!(written.iter().any(|w| w.contains(&text)), "{} is in no kernel that this test drives", file.display());
         seen += 1;
     }
-    assert!(seen >= 29, "{seen} files");
+    assert!(seen >= 48, "{seen} files");
 }

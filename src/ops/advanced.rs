@@ -1,5 +1,6 @@
 //! Advanced indexing: reading and writing where integer tensors of one shape name positions of several dims together.
 
+use super::index::FEW;
 use super::on_gpu::{Temp, copy, dense, flat_index, spread};
 use crate::cpu::copy::copy_strided;
 use crate::cpu::index::{self as k, BadIndex};
@@ -9,6 +10,8 @@ use crate::dtype::{DType, compute, moved};
 use crate::error::{Error, Result, ensure};
 use crate::gpu::GpuView;
 use crate::gpu::kernels::index as kernels;
+use crate::gpu::kernels::index_write::{self, Join, Pointers};
+use crate::scalar::Scalar;
 use crate::shape::{Dims, broadcast, contiguous_strides, expandable};
 use crate::stream::{CpuView, Kernel, Launch, OnComplex};
 use crate::tensor::{Ctx, Grads, Meta, Op, OutSpec, Saves, Tensor, apply_one, no_grads};
@@ -135,9 +138,6 @@ impl Kernel for Index {
     }
     fn gpu(&self, launch: &mut Launch, ins: &[GpuView], outs: &[GpuView]) -> Result<bool> {
         let (x, out) = (&ins[0], &outs[0]);
-        if x.dtype.size() < 4 {
-            return Ok(false);
-        }
         let sizes: Dims = self.0.dims.iter().map(|&d| x.shape[d]).collect();
         let (mut a, mut b) = (Temp::default(), Temp::default());
         let Some(index) = flat_index(launch, &ins[1..], &sizes, &mut a)? else { return Ok(false) };
@@ -228,26 +228,48 @@ impl Kernel for IndexPut {
     }
     fn gpu(&self, launch: &mut Launch, ins: &[GpuView], outs: &[GpuView]) -> Result<bool> {
         let (x, values, out) = (&ins[0], &ins[1], &outs[0]);
+        if ins[2].numel() == 0 || out.numel() == 0 {
+            return copy(launch, x, out);
+        }
+        let sum = Join::Sum(Scalar::Int(1));
+        if self.accumulate && !index_write::folds(x.dtype, sum, launch.gpu.features.f64) {
+            return Ok(false);
+        }
         let places = &self.places;
         let (order, lead) = places.gpu_order(x.shape.len());
-        // sums into dims that lie in order
-        if !self.accumulate || x.dtype != DType::F32 || order.windows(2).any(|w| w[0] > w[1]) {
-            return Ok(false);
-        }
+        let mut temps: [Temp; 4] = Default::default();
+        let [a, b, c, d] = &mut temps;
         let sizes: Dims = places.dims.iter().map(|&d| x.shape[d]).collect();
-        let (mut a, mut b) = (Temp::default(), Temp::default());
-        let Some(index) = flat_index(launch, &ins[2..], &sizes, &mut a)? else { return Ok(false) };
+        let Some(index) = flat_index(launch, &ins[2..], &sizes, a)? else { return Ok(false) };
         let shape = places.shape(x.shape, ins[2].shape);
-        let Some(values) = spread(launch, values, &shape, &mut b)? else { return Ok(false) };
-        if !copy(launch, x, out)? {
-            return Ok(false);
+        let Some(values) = spread(launch, values, &shape, b)? else { return Ok(false) };
+        // dims that are indexed apart come first, and go back where they were
+        let (from, to) = (Ordered::new(x.shape, x.strides, &order), Ordered::new(out.shape, out.strides, &order));
+        let from = GpuView { shape: &from.shape, strides: &from.strides, ..*x };
+        let to = GpuView { shape: &to.shape, strides: &to.strides, ..*out };
+        let Some(x) = dense(launch, &from, c)? else { return Ok(false) };
+        let in_place = to.is_contiguous();
+        if !in_place {
+            *d = Temp::new(launch, to.shape, to.dtype)?;
         }
-        let flat = places.merged(out.shape, lead);
+        let written = if in_place { Some(to) } else { d.view(to.dtype) };
+        let Some(written) = written else { return Ok(false) };
+        let flat = places.merged(to.shape, lead);
         let strides = contiguous_strides(&flat);
-        let to = GpuView { shape: &flat, strides: &strides, ..*out };
+        let [x, part] = [x, written].map(|v| GpuView { shape: &flat, strides: &strides, ..v });
         let id = launch.fault_id("index_put", places.fault(&sizes));
-        kernels::index_add(launch.rec, &to, lead, &index, &values, 1.0, id)?;
-        Ok(true)
+        let at = Pointers { index: &index, dim: lead, each: false, command: id };
+        if !self.accumulate {
+            index_write::write(launch.rec, &x, &at, &values, &part)?;
+        } else if x.dtype == DType::F32 && index.numel() <= FEW {
+            if !copy(launch, &x, &part)? {
+                return Ok(false);
+            }
+            kernels::index_add(launch.rec, &part, lead, &index, &values, 1.0, id)?;
+        } else {
+            index_write::fold(launch.rec, &x, &at, &values, sum, true, &part)?;
+        }
+        if in_place { Ok(true) } else { copy(launch, &written, &to) }
     }
     fn on_complex(&self, _: usize) -> OnComplex {
         OnComplex::Pairs { kernel: Arc::new(self.clone()), spread: false }

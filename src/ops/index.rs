@@ -2,7 +2,7 @@
 //! copy their first input and write into the copy; in-place forms put the result back.
 
 use super::compose::replace;
-use super::on_gpu::{Temp, copy, dense};
+use super::on_gpu::{Temp, copy, dense, flat_index, spread};
 use super::pointwise::select as choose;
 use crate::cpu::copy::{Moved, copy_strided};
 use crate::cpu::index::{self as k, BadIndex};
@@ -12,6 +12,7 @@ use crate::dtype::{DType, compute, moved};
 use crate::error::{Error, Result, bail, ensure};
 use crate::gpu::GpuView;
 use crate::gpu::kernels::index as kernels;
+use crate::gpu::kernels::index_write::{self, Join, Pointers};
 use crate::ops::Operand;
 use crate::scalar::Scalar;
 use crate::shape::{Dims, wrap_dim};
@@ -66,6 +67,14 @@ pub(super) fn lift<'a>(v: &CpuView<'a>) -> CpuView<'a> {
     if v.shape.is_empty() { CpuView { shape: &[1], strides: &[1], ..*v } } else { *v }
 }
 
+/// [`lift`] on a GPU.
+pub(super) fn lifted<'a>(v: &GpuView<'a>) -> GpuView<'a> {
+    if v.shape.is_empty() { GpuView { shape: &[1], strides: &[1], ..*v } } else { *v }
+}
+
+/// Up to so many indices that additions may meet at are compared with each other.
+pub(super) const FEW: usize = 1024;
+
 impl ReadAt {
     fn error(&self, b: BadIndex) -> Error {
         let BadIndex { value, size, .. } = b;
@@ -105,30 +114,38 @@ impl Kernel for ReadAt {
         moved!(ins[0].dtype, T => self.run::<T>(&ins[0], &ins[1], &outs[0])).map_err(|b| self.error(b))
     }
     fn gpu(&self, launch: &mut Launch, ins: &[GpuView], outs: &[GpuView]) -> Result<bool> {
-        let (x, out) = (&ins[0], &outs[0]);
-        let (mut a, mut b) = (Temp::default(), Temp::default());
-        let fault = |size: usize| match self.how {
-            Read::Gather => format!("index {{}} is out of bounds for dimension {} with size {size}", self.dim),
-            _ => "index out of range in self (index {})".into(),
-        };
-        let size = x.shape.get(self.dim).copied().unwrap_or(1);
-        match self.how {
-            Read::Gather if x.dtype == DType::F32 && x.shape.len() == ins[1].shape.len() && x.shape.len() <= 8 => {
-                let Some(index) = dense(launch, &ins[1], &mut a)? else { return Ok(false) };
-                let id = launch.fault_id("gather", fault(size));
-                kernels::gather(launch.rec, x, self.dim, &index, out, id)?;
-                Ok(true)
-            }
-            Read::Select if x.dtype.size() >= 4 && !x.shape.is_empty() => {
-                let (Some(x), Some(index)) = (dense(launch, x, &mut a)?, dense(launch, &ins[1], &mut b)?) else {
-                    return Ok(false);
-                };
-                let id = launch.fault_id("index_select", fault(size));
-                kernels::index_select(launch.rec, &x, self.dim, &index, out, id)?;
-                Ok(true)
-            }
-            _ => Ok(false),
+        let (x, index, out) = (&lifted(&ins[0]), &lifted(&ins[1]), &lifted(&outs[0]));
+        if out.numel() == 0 {
+            return Ok(true);
         }
+        let mut temps: [Temp; 2] = Default::default();
+        let [a, b] = &mut temps;
+        if self.how == Read::Take {
+            let n = x.numel();
+            let (Some(x), Some(index)) = (dense(launch, x, a)?, flat_index(launch, &[*index], &[n], b)?) else {
+                return Ok(false);
+            };
+            let x = GpuView { shape: &[n], strides: &[1], ..x };
+            let what = format!("out of range: tried to access index {{}} on a tensor of {n} elements.");
+            let id = launch.fault_id("take", what);
+            kernels::index_select(launch.rec, &x, 0, &index, out, id)?;
+            return Ok(true);
+        }
+        let size = x.shape[self.dim];
+        let Some(index) = dense(launch, index, a)? else { return Ok(false) };
+        if self.how == Read::Gather {
+            if index.shape.len() != x.shape.len() || x.shape.len() > 8 {
+                return Ok(false);
+            }
+            let what = format!("index {{}} is out of bounds for dimension {} with size {size}", self.dim);
+            let id = launch.fault_id("gather", what);
+            kernels::gather(launch.rec, x, self.dim, &index, out, id)?;
+            return Ok(true);
+        }
+        let Some(x) = dense(launch, x, b)? else { return Ok(false) };
+        let id = launch.fault_id("index_select", "index out of range in self (index {})");
+        kernels::index_select(launch.rec, &x, self.dim, &index, out, id)?;
+        Ok(true)
     }
     fn every_dtype(&self) -> bool {
         true
@@ -273,34 +290,75 @@ impl Kernel for WriteAt {
         compute!(ins[0].dtype, T => self.run::<T>(ins, &outs[0])).map_err(|b| self.error(b))
     }
     fn gpu(&self, launch: &mut Launch, ins: &[GpuView], outs: &[GpuView]) -> Result<bool> {
-        let (x, src, out) = (&ins[0], &ins[2], &outs[0]);
-        let alike = x.dtype == DType::F32 && x.shape.len() == src.shape.len() && !x.shape.is_empty();
-        let (mut a, mut b) = (Temp::default(), Temp::default());
-        let size = x.shape.get(self.dim).copied().unwrap_or(1);
-        match self.how {
-            Write::ScatterAdd if alike && x.shape.len() == ins[1].shape.len() && x.shape.len() <= 8 => {
-                let Some(index) = dense(launch, &ins[1], &mut a)? else { return Ok(false) };
-                if !copy(launch, x, out)? {
-                    return Ok(false);
-                }
-                let what = format!("index {{}} is out of bounds for dimension {} with size {size}", self.dim);
-                let id = launch.fault_id("scatter_add", what);
-                kernels::scatter_add(launch.rec, out, self.dim, &index, src, id)?;
-                Ok(true)
-            }
-            Write::Add { alpha } if alike => {
-                let (Some(src), Some(index)) = (dense(launch, src, &mut a)?, dense(launch, &ins[1], &mut b)?) else {
-                    return Ok(false);
-                };
-                if !copy(launch, x, out)? {
-                    return Ok(false);
-                }
-                let id = launch.fault_id("index_add", "index out of range in self (index {})");
-                kernels::index_add(launch.rec, out, self.dim, &index, &src, alpha.to_f64() as f32, id)?;
-                Ok(true)
-            }
-            _ => Ok(false),
+        let (x, index, src, out) = (&lifted(&ins[0]), &lifted(&ins[1]), &lifted(&ins[2]), &lifted(&outs[0]));
+        if index.numel() == 0 || out.numel() == 0 {
+            return copy(launch, x, out);
         }
+        let adds = matches!(self.how, Write::ScatterAdd | Write::Add { .. });
+        let alpha = match self.how {
+            Write::Add { alpha } => alpha,
+            _ => Scalar::Int(1),
+        };
+        if adds && !index_write::folds(x.dtype, Join::Sum(alpha), launch.gpu.features.f64) {
+            return Ok(false);
+        }
+        let each = matches!(self.how, Write::Scatter | Write::ScatterAdd);
+        if each && (index.shape.len() != x.shape.len() || x.shape.len() > 8) {
+            return Ok(false);
+        }
+        let mut temps: [Temp; 3] = Default::default();
+        let [a, b, c] = &mut temps;
+        let size = x.shape[self.dim];
+        let index = match self.how {
+            Write::Fill => flat_index(launch, &[*index], &[size], a)?,
+            _ => dense(launch, index, a)?,
+        };
+        let Some(index) = index else { return Ok(false) };
+        // of a source that is larger than the index only a part is read
+        let part = GpuView { shape: index.shape, ..*src };
+        let from = if each && !self.value { &part } else { src };
+        let one = self.value || self.how == Write::Fill;
+        // a kernel takes one number of one word
+        let src = match (one && x.dtype.size() == 8, each) {
+            (true, true) => spread(launch, from, index.shape, b)?,
+            (true, false) => {
+                let mut shape = Dims::from(x.shape);
+                shape[self.dim] = index.numel();
+                spread(launch, &GpuView { shape: &[], strides: &[], ..*from }, &shape, b)?
+            }
+            _ => dense(launch, from, b)?,
+        };
+        let Some(src) = src else { return Ok(false) };
+        let bounds = format!("index {{}} is out of bounds for dimension {} with size {size}", self.dim);
+        let id = launch.fault_id(
+            self.name(),
+            match self.how {
+                Write::Add { .. } => "index out of range in self (index {})".into(),
+                Write::Copy => format!("index_copy_(): {bounds}"),
+                _ => bounds,
+            },
+        );
+        // comparing all with all beats sorting where there are few
+        let along = if each { index.shape[self.dim] } else { index.numel() };
+        if adds && x.dtype == DType::F32 && (along <= FEW && index.numel() * along <= FEW * FEW) {
+            if !copy(launch, x, out)? {
+                return Ok(false);
+            }
+            if each {
+                kernels::scatter_add(launch.rec, out, self.dim, &index, &src, id)?;
+            } else {
+                kernels::index_add(launch.rec, out, self.dim, &index, &src, alpha.to_f64() as f32, id)?;
+            }
+            return Ok(true);
+        }
+        let Some(x) = dense(launch, x, c)? else { return Ok(false) };
+        let at = Pointers { index: &index, dim: self.dim, each, command: id };
+        if adds {
+            index_write::fold(launch.rec, &x, &at, &src, Join::Sum(alpha), true, out)?;
+        } else {
+            index_write::write(launch.rec, &x, &at, &src, out)?;
+        }
+        Ok(true)
     }
     fn on_complex(&self, rank: usize) -> OnComplex {
         let spread = matches!(self.how, Write::Scatter | Write::ScatterAdd);

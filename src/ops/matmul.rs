@@ -8,6 +8,7 @@ use crate::dtype::DType;
 use crate::error::{Result, bail, ensure};
 use crate::gpu::GpuView;
 use crate::gpu::kernels::matmul as gpu_matmul;
+use crate::gpu::kernels::matmul_exact;
 use crate::layout::Layout;
 use crate::scalar::Scalar;
 use crate::shape::{Dims, broadcast, numel};
@@ -178,9 +179,12 @@ impl Kernel for Product {
     }
 
     fn gpu(&self, launch: &mut Launch, ins: &[GpuView], outs: &[GpuView]) -> Result<bool> {
-        if outs[0].dtype != DType::F32 {
-            return Ok(false);
-        }
+        let exact = match outs[0].dtype {
+            DType::F32 => false,
+            DType::I32 | DType::U32 | DType::I64 => true,
+            DType::F64 if launch.gpu.features.f64 => true,
+            _ => return Ok(false),
+        };
         let (bias, a, b) = match ins {
             [bias, a, b] => (Some(bias), a, b),
             _ => (None, &ins[0], &ins[1]),
@@ -192,13 +196,23 @@ impl Kernel for Product {
             (out.shape, out.strides),
             bias.map(|v| (v.shape, v.strides)),
         );
+        let bias = bias.zip(m.bias.as_ref()).map(|(v, m)| as_matrix(v, m));
+        let (a, b, out) = (as_matrix(a, &m.a), as_matrix(b, &m.b), as_matrix(out, &m.out));
+        if exact {
+            if out.shape.len() > 10 {
+                return Ok(false);
+            }
+            let rest = matmul_exact::Rest { bias, alpha: self.alpha, beta: self.beta, relu: self.relu };
+            matmul_exact::matmul(launch.rec, &a, &b, &out, &rest)?;
+            return Ok(true);
+        }
         let epilogue = gpu_matmul::Epilogue {
-            bias: bias.zip(m.bias.as_ref()).map(|(v, m)| as_matrix(v, m)),
+            bias,
             alpha: self.alpha.to_f64() as f32,
             beta: self.beta.to_f64() as f32,
             act: if self.relu { gpu_matmul::Act::Relu } else { gpu_matmul::Act::None },
         };
-        gpu_matmul::matmul(launch.rec, &as_matrix(a, &m.a), &as_matrix(b, &m.b), &as_matrix(out, &m.out), &epilogue)?;
+        gpu_matmul::matmul(launch.rec, &a, &b, &out, &epilogue)?;
         Ok(true)
     }
 

@@ -99,6 +99,22 @@ pub(crate) fn dense<'a>(launch: &mut Launch, v: &GpuView<'a>, temp: &'a mut Temp
     spread(launch, v, v.shape, temp)
 }
 
+/// [`dense`] in another dtype.
+pub(crate) fn dense_as<'a>(
+    launch: &mut Launch,
+    v: &GpuView<'a>,
+    dtype: DType,
+    temp: &'a mut Temp,
+) -> Result<Option<GpuView<'a>>> {
+    if v.dtype == dtype {
+        return dense(launch, v, temp);
+    }
+    *temp = Temp::new(launch, v.shape, dtype)?;
+    let temp: &'a Temp = temp;
+    let Some(to) = temp.view(dtype) else { return Ok(None) };
+    Ok(copy(launch, v, &to)?.then_some(to))
+}
+
 /// A row-major copy of a view broadcast to a shape.
 pub(crate) fn spread<'a>(
     launch: &mut Launch,

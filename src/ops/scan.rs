@@ -1,6 +1,7 @@
 //! Running sums and products along a dim, and the products of all elements but one that their gradients need.
 
 use super::compose::replace;
+use super::on_gpu::{Temp, dense_as};
 use super::reduce::Reduce;
 use crate::cpu::complex;
 use crate::cpu::number::Number;
@@ -8,6 +9,7 @@ use crate::cpu::scan::{ScanSpec, scan};
 use crate::dtype::{DType, compute};
 use crate::error::Result;
 use crate::gpu::GpuView;
+use crate::gpu::kernels::scan as kernels;
 use crate::shape::wrap_dim;
 use crate::stream::{CpuView, Kernel, Launch, OnComplex};
 use crate::tensor::{Ctx, Grads, Meta, Op, OutSpec, Saves, Tensor, apply_one, methods, one_grad, to_dtype};
@@ -79,8 +81,22 @@ impl Kernel for Scan {
         }
         Ok(())
     }
-    fn gpu(&self, _: &mut Launch, _: &[GpuView], _: &[GpuView]) -> Result<bool> {
-        Ok(false)
+    fn gpu(&self, launch: &mut Launch, ins: &[GpuView], outs: &[GpuView]) -> Result<bool> {
+        let (x, out) = (&ins[0], &outs[0]);
+        let there = match out.dtype {
+            DType::F32 | DType::I64 => true,
+            DType::F64 => launch.gpu.features.f64,
+            _ => false,
+        };
+        if !there {
+            return Ok(false);
+        }
+        // smaller integers are summed as int64
+        let mut temp = Temp::default();
+        let Some(x) = dense_as(launch, x, out.dtype, &mut temp)? else { return Ok(false) };
+        let how = kernels::Scan { product: self.0.product, reverse: self.0.reverse };
+        kernels::scan(launch.rec, &x, out, self.0.dim, how)?;
+        Ok(true)
     }
     fn checks_data(&self) -> bool {
         false

@@ -1,7 +1,8 @@
 //! Scatters that combine what arrives at one place: products, means and extrema.
 
 use super::compose::{composite, replace};
-use super::index::{check_gather, int64, lift};
+use super::index::{check_gather, int64, lift, lifted};
+use super::on_gpu::{Temp, copy, dense};
 use crate::cpu::copy::{copy_strided, fill};
 use crate::cpu::index::{self as k, BadIndex};
 use crate::cpu::number::Number;
@@ -9,6 +10,8 @@ use crate::cpu::view::{View, ViewMut};
 use crate::dtype::compute;
 use crate::error::{Error, Result, bail, ensure};
 use crate::gpu::GpuView;
+use crate::gpu::kernels::index_write::{self, Join, Pointers};
+use crate::scalar::Scalar;
 use crate::shape::{Dims, wrap_dim};
 use crate::stream::{CpuView, Kernel, Launch};
 use crate::tensor::{Ctx, Grads, In, Meta, Op, OutSpec, Saves, Tensor, apply_one, methods, no_grads, to_dtype};
@@ -125,8 +128,34 @@ impl Kernel for Scatter {
             ))
         })
     }
-    fn gpu(&self, _: &mut Launch, _: &[GpuView], _: &[GpuView]) -> Result<bool> {
-        Ok(false)
+    fn gpu(&self, launch: &mut Launch, ins: &[GpuView], outs: &[GpuView]) -> Result<bool> {
+        let [x, index, src, out] = [&ins[0], &ins[1], &ins[2], &outs[0]].map(lifted);
+        if index.numel() == 0 || out.numel() == 0 {
+            return copy(launch, &x, &out);
+        }
+        let how = match self.reduce {
+            ScatterReduce::Sum => Join::Sum(Scalar::Int(1)),
+            ScatterReduce::Prod => Join::Prod,
+            ScatterReduce::Mean => Join::Mean,
+            ScatterReduce::Amax => Join::Max,
+            ScatterReduce::Amin => Join::Min,
+        };
+        let fits = index.shape.len() == x.shape.len() && src.shape.len() == x.shape.len() && x.shape.len() <= 8;
+        if !fits || !index_write::folds(x.dtype, how, launch.gpu.features.f64) {
+            return Ok(false);
+        }
+        let mut temps: [Temp; 3] = Default::default();
+        let [a, b, c] = &mut temps;
+        // of a source that is larger than the index only a part is read
+        let part = GpuView { shape: index.shape, ..src };
+        let (Some(x), Some(index)) = (dense(launch, &x, a)?, dense(launch, &index, b)?) else { return Ok(false) };
+        let Some(src) = dense(launch, &part, c)? else { return Ok(false) };
+        let size = x.shape[self.dim];
+        let what = format!("index {{}} is out of bounds for dimension {} with size {size}", self.dim);
+        let command = launch.fault_id("scatter_reduce", what);
+        let at = Pointers { index: &index, dim: self.dim, each: true, command };
+        index_write::fold(launch.rec, &x, &at, &src, how, self.include_self, &out)?;
+        Ok(true)
     }
     fn checks_data(&self) -> bool {
         true

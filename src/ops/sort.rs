@@ -1,10 +1,12 @@
 //! Sorting along a dim, and the greatest or least few. The gradient goes back to where each value came from.
 
 use super::index::lift;
+use super::on_gpu::{Temp, copy, dense_as};
 use crate::cpu::sort::{SortSpec, sort as sort_lines};
 use crate::dtype::{DType, compute};
 use crate::error::{Result, ensure};
 use crate::gpu::GpuView;
+use crate::gpu::kernels::sort as kernels;
 use crate::shape::{Dims, wrap_dim};
 use crate::stream::{CpuView, Kernel, Launch};
 use crate::tensor::{Ctx, Grads, Meta, Op, OutSpec, Saves, Tensor, apply, methods, one_grad};
@@ -113,8 +115,25 @@ impl Kernel for Sort {
         compute!(x.dtype, T => sort_lines::<T>(values.typed_mut(), indices.typed_mut(), x.typed(), self.0));
         Ok(())
     }
-    fn gpu(&self, _: &mut Launch, _: &[GpuView], _: &[GpuView]) -> Result<bool> {
-        Ok(false)
+    fn gpu(&self, launch: &mut Launch, ins: &[GpuView], outs: &[GpuView]) -> Result<bool> {
+        let (x, values) = (&ins[0], &outs[0]);
+        let order = kernels::Order::of(x.dtype, self.0.descending);
+        let mut a = Temp::default();
+        // what is smaller than a word is sorted as one
+        let wide = match x.dtype.size() {
+            4 | 8 => x.dtype,
+            _ if x.dtype.is_float() => DType::F32,
+            _ => DType::I32,
+        };
+        let Some(x) = dense_as(launch, x, wide, &mut a)? else { return Ok(false) };
+        if wide == values.dtype {
+            kernels::sort(launch.rec, &x, values, &outs[1], self.0.dim, &order)?;
+            return Ok(true);
+        }
+        let b = Temp::new(launch, values.shape, wide)?;
+        let Some(sorted) = b.view(wide) else { return Ok(false) };
+        kernels::sort(launch.rec, &x, &sorted, &outs[1], self.0.dim, &order)?;
+        copy(launch, &sorted, values)
     }
     fn checks_data(&self) -> bool {
         false

@@ -1,4 +1,5 @@
-//! Picking by index and adding by index: gather, index_select (and embedding), scatter_add, index_add.
+//! Picking by index (gather, index_select and embedding, of any dtype), and adding by few indices. Writing, and adding by many,
+//! is in `index_write.rs`.
 //!
 //! NOTE [Sums by index]: additions to one place keep the index's order: of the places that hold one number the first sums them
 //! all, and no other writes. So a run gives the same bits every time, with no float atomics.
@@ -6,12 +7,12 @@
 //! An index out of range is reported through the status words under the caller's command number: reads then give 0, and
 //! writes do not happen.
 
-use super::{need_dense, need_f32, source, word};
+use super::{need_dense, need_f32, per, source, word};
 use crate::DType;
-use crate::error::{Result, bail, ensure};
+use crate::error::{Result, ensure};
 use crate::gpu::{GpuView, Recorder};
 
-const STATUS: &str = include_str!("../../../shaders/lib/status.wgsl");
+pub(super) const STATUS: &str = include_str!("../../../shaders/lib/status.wgsl");
 const GATHER: &str = include_str!("../../../shaders/gather.wgsl");
 const SCATTER_ADD: &str = include_str!("../../../shaders/scatter_add.wgsl");
 const SELECT: &str = include_str!("../../../shaders/index_select.wgsl");
@@ -19,15 +20,15 @@ const CHAIN: &str = include_str!("../../../shaders/index_chain.wgsl");
 const ADD: &str = include_str!("../../../shaders/index_add.wgsl");
 
 /// Most dims that a kernel takes.
-const DIMS: usize = 8;
+pub(super) const DIMS: usize = 8;
 
-fn need_index(op: &str, index: &GpuView) -> Result<()> {
+pub(super) fn need_index(op: &str, index: &GpuView) -> Result<()> {
     ensure!(index.dtype == DType::I64, NotImplemented, "{op}: the GPU kernel takes int64 indices");
     need_dense(op, &[index])
 }
 
 /// Up to eight sizes or strides as parameters.
-fn eight(n: &[usize]) -> Result<[u32; DIMS]> {
+pub(super) fn eight(n: &[usize]) -> Result<[u32; DIMS]> {
     let mut out = [0; DIMS];
     for (o, &n) in out.iter_mut().zip(n) {
         *o = word(n)?;
@@ -35,14 +36,80 @@ fn eight(n: &[usize]) -> Result<[u32; DIMS]> {
     Ok(out)
 }
 
-/// `out[p] = x[p with index[p] as coordinate dim]`, over the index's shape.
+/// What elements are moved by: words of 16 or 4 bytes, of which elements are made, or words that hold several of them.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Word {
+    bytes: usize,
+    /// Elements in a word.
+    pub per: usize,
+    /// Words in an element.
+    pub words: usize,
+    wide: bool,
+}
+
+impl Word {
+    /// For elements that lie anywhere.
+    pub fn any(dtype: DType) -> Word {
+        let size = dtype.size();
+        Word { bytes: 4, per: 4 / size.min(4), words: size.div_ceil(4), wide: false }
+    }
+
+    /// The largest that divides all of these, in elements.
+    pub fn dividing(rec: &Recorder, dtype: DType, parts: &[usize]) -> Word {
+        let size = dtype.size();
+        let bytes = |n: usize| parts.iter().all(|p| (p * size).is_multiple_of(n));
+        match (bytes(16), bytes(4)) {
+            // as many elements of four bytes as there are
+            (true, _) => Word { bytes: 16, per: 1, words: 1, wide: rec.wide_loads() },
+            (_, true) => Word { bytes: 4, per: 1, words: 1, wide: false },
+            _ => Word::any(dtype),
+        }
+    }
+
+    /// A number of elements in what the kernel counts: elements of words that hold several, words else.
+    pub fn count(&self, dtype: DType, n: usize) -> usize {
+        if self.per > 1 { n } else { n * dtype.size() / self.bytes }
+    }
+
+    pub fn key(&self) -> String {
+        format!("{} {} {} {}", self.bytes, self.per, self.words, self.wide)
+    }
+
+    /// The declarations that kernels build on.
+    pub fn text(&self) -> String {
+        let Word { per, words, .. } = *self;
+        let word = match (self.bytes, self.wide) {
+            (16, true) => "vec2<u64>",
+            (16, false) => "vec4<u32>",
+            _ => "u32",
+        };
+        let (part, join) = match 32 / per {
+            32 => ("w".to_string(), "v".to_string()),
+            bits => (
+                format!("(w >> ((at % {per}u) * {bits}u)) & {}u", (1u32 << bits) - 1),
+                format!("word | (v << (e * {bits}u))"),
+            ),
+        };
+        format!(
+            "alias WtWord = {word};\nconst WT_PER = {per}u;\nconst WT_WORDS = {words}u;\nfn wt_part(w: WtWord, at: u32) -> WtWord {{ return {part}; }}\nfn wt_join(word: WtWord, e: u32, v: WtWord) -> WtWord {{ return {join}; }}"
+        )
+    }
+}
+
+/// Refuses a result in the middle of a word.
+pub(super) fn need_aligned(op: &str, word: &Word, out: &GpuView) -> Result<()> {
+    ensure!(out.offset.is_multiple_of(word.per), NotImplemented, "{op}: the GPU kernel writes whole words");
+    Ok(())
+}
+
+/// `out[p] = x[p with index[p] as coordinate dim]`, over the index's shape, of any dtype.
 pub fn gather(rec: &mut Recorder, x: &GpuView, dim: usize, index: &GpuView, out: &GpuView, command: u32) -> Result<()> {
-    need_f32("gather", &[x, out])?;
     need_index("gather", index)?;
     need_dense("gather", &[out])?;
     let nd = index.shape.len();
     let fits = nd == x.shape.len()
         && out.shape == index.shape
+        && out.dtype == x.dtype
         && (dim < nd || nd == 0)
         && (0..nd).all(|d| d == dim || index.shape[d] <= x.shape[d]);
     ensure!(fits, Runtime, "gather kernel: {:?} by {:?} along {dim} into {:?}", x.shape, index.shape, out.shape);
@@ -51,14 +118,20 @@ pub fn gather(rec: &mut Recorder, x: &GpuView, dim: usize, index: &GpuView, out:
     if n == 0 {
         return Ok(());
     }
-    let k = rec.kernel("gather", || Ok(source("gather", &[STATUS, GATHER], 2, 2, 28)))?;
-    let mut params = vec![word(n)?, word(nd)?];
+    let w = Word::any(x.dtype);
+    need_aligned("gather", &w, out)?;
+    let make = || Ok(source("gather", &[STATUS, &w.text(), GATHER], 2, 2, 28));
+    let k = rec.kernel(&format!("gather {}", w.key()), make)?;
+    let units = n.div_ceil(w.per);
+    let mut params = vec![word(units)?, word(n)?, word(nd)?];
     params.extend([word(x.shape.get(dim).copied().unwrap_or(1))?, word(x.strides.get(dim).copied().unwrap_or(0))?]);
-    params.extend([word(dim)?, command, word(x.offset)?, word(index.offset)?, word(out.offset)?, 0, 0, 0]);
+    word(x.end() * w.words)?;
+    params.extend([word(dim)?, command, word(x.offset)?, word(index.offset)?]);
+    params.extend([word(out.offset * w.words / w.per)?, 0, 0]);
     params.extend(eight(index.shape)?);
     params.extend(eight(x.strides)?);
     let status = rec.status(command);
-    rec.dispatch(k, &[x.buffer, index.buffer, out.buffer, &status], &params, n.div_ceil(64) as u32)
+    rec.dispatch(k, &[x.buffer, index.buffer, out.buffer, &status], &params, units.div_ceil(64) as u32)
 }
 
 /// `out[p with index[p] as coordinate dim] += source[p]`, over the index's shape (which may be smaller than the source's).
@@ -104,16 +177,8 @@ fn rows(op: &str, x: &GpuView, dim: usize) -> Result<[usize; 5]> {
     Ok([outer, size, inner, size * inner, inner])
 }
 
-/// Words of 32 bits in an element.
-fn words_of(op: &str, dtype: DType) -> Result<usize> {
-    match dtype.size() {
-        n @ (4 | 8) => Ok(n / 4),
-        _ => bail!(NotImplemented, "\"{op}\" not implemented for '{}'", dtype.scalar_name()),
-    }
-}
-
-/// `out = x` with the places `index[0], index[1] ...` of a dim; `x` and `out` are contiguous, of any dtype of 32 or 64 bits.
-/// With dim 0 it is embedding.
+/// `out = x` with the places `index[0], index[1] ...` of a dim; `x` and `out` are contiguous, of any dtype. With dim 0 it is
+/// embedding.
 pub fn index_select(
     rec: &mut Recorder,
     x: &GpuView,
@@ -122,11 +187,10 @@ pub fn index_select(
     out: &GpuView,
     command: u32,
 ) -> Result<()> {
-    let each = words_of("index_select", x.dtype)?;
     need_index("index_select", index)?;
     need_dense("index_select", &[out])?;
-    let [outer, size, inner, outer_stride, stride] = rows("index_select", x, dim)?;
-    let (count, n) = (index.numel(), out.numel() * each);
+    let [outer, size, inner, outer_stride, _] = rows("index_select", x, dim)?;
+    let count = index.numel();
     ensure!(
         out.dtype == x.dtype && out.numel() == outer * count * inner,
         Runtime,
@@ -135,24 +199,33 @@ pub fn index_select(
         index.shape,
         out.shape
     );
-    if n == 0 {
+    if out.numel() == 0 {
         return Ok(());
     }
-    let k = rec.kernel("index_select", || Ok(source("index_select", &[STATUS, SELECT], 2, 2, 10)))?;
+    let w = Word::dividing(rec, x.dtype, &[inner, x.offset, out.offset]);
+    need_aligned("index_select", &w, out)?;
+    let make = || Ok(source("index_select", &[STATUS, &w.text(), SELECT], 2, 2, 12));
+    let k = rec.kernel(&format!("index_select {}", w.key()), make)?;
+    let part = |n: usize| w.count(x.dtype, n);
+    let (n, inner) = (part(out.numel()), part(inner));
+    word(part(x.end()))?;
+    let units = n.div_ceil(w.per);
     let params = [
+        word(units)?,
         word(n)?,
         word(count)?,
-        word(inner * each)?,
+        word(inner)?,
         word(size)?,
-        word(outer_stride * each)?,
-        word(stride * each)?,
+        word(part(outer_stride))?,
         command,
-        word(x.offset * each)?,
+        word(part(x.offset))?,
         word(index.offset)?,
-        word(out.offset * each)?,
+        word(part(out.offset) / w.per)?,
+        per(inner),
+        per(count),
     ];
     let status = rec.status(command);
-    rec.dispatch(k, &[x.buffer, index.buffer, out.buffer, &status], &params, n.div_ceil(64) as u32)
+    rec.dispatch(k, &[x.buffer, index.buffer, out.buffer, &status], &params, units.div_ceil(64) as u32)
 }
 
 /// `out[.., index[j], ..] += alpha * source[.., j, ..]` along a dim of contiguous tensors, in two dispatches. What it needs

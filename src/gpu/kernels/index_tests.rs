@@ -85,14 +85,40 @@ fn index_select_and_index_add() {
     }
 }
 
+/// Moves elements of a width by gather and by index_select, in rows that are whole words and others.
+fn moved<T: bytemuck::Pod + PartialEq + std::fmt::Debug>(g: &Gpu, dtype: DType, make: impl Fn(usize) -> T + Copy) {
+    for (shape, dim, count) in [(&[4, 5, 3][..], 1, 11), (&[50, 16], 0, 130), (&[7], 0, 21), (&[3, 2, 70], 2, 5)] {
+        let x = Host::dense(g, (0..shape.iter().product()).map(make).collect(), shape);
+        let mut picked = shape.to_vec();
+        picked[dim] = count;
+        let n: usize = picked.iter().product();
+        // a whole number of words
+        let out = Host::dense(g, vec![T::zeroed(); n.next_multiple_of(4)], &[n.next_multiple_of(4)]);
+        let strides = crate::shape::contiguous_strides(&picked);
+        let to = GpuView { buffer: &out.buffer, dtype, offset: 0, shape: &picked, strides: &strides };
+        let index = Host::dense(g, numbers(count, shape[dim], 3), &[count]);
+        index_select(&mut g.lock(), &x.typed(dtype), dim, &index.i64(), &to, 1).unwrap();
+        let from = |mut i: Vec<usize>, k: i64| {
+            i[dim] = k as usize;
+            x.at(&i)
+        };
+        let want: Vec<T> = indices(&picked).map(|i| (index.data[i[dim]], i)).map(|(k, i)| from(i, k)).collect();
+        assert_eq!(down::<T>(g, &out.buffer, n), want, "index_select of {dtype} {shape:?} along {dim}");
+
+        let each = Host::dense(g, numbers(n, shape[dim], 5), &picked);
+        gather(&mut g.lock(), &x.typed(dtype), dim, &each.i64(), &to, 1).unwrap();
+        let want: Vec<T> = indices(&picked).map(|i| (each.at(&i), i)).map(|(k, i)| from(i, k)).collect();
+        assert_eq!(down::<T>(g, &out.buffer, n), want, "gather of {dtype} {shape:?} along {dim}");
+    }
+}
+
 #[test]
-fn index_select_of_64_bit_words() {
+fn elements_of_every_width_are_moved() {
     let Some(g) = device() else { return };
-    let x = Host::dense(&g, vec![1i64 << 40, -2, 3, 4, 5, i64::MIN], &[3, 2]);
-    let index = Host::dense(&g, vec![2i64, 0, 2], &[3]);
-    let out = Host::dense(&g, vec![0i64; 6], &[3, 2]);
-    index_select(&mut g.lock(), &x.i64(), 0, &index.i64(), &out.i64(), 1).unwrap();
-    assert_eq!(down::<i64>(&g, &out.buffer, 6), [5, i64::MIN, 1 << 40, -2, 5, i64::MIN]);
+    moved(&g, DType::U8, |i| (i * 7 + i / 256) as u8);
+    moved(&g, DType::I16, |i| (i * 31) as i16);
+    moved(&g, DType::I32, |i| i as i32 - 50);
+    moved(&g, DType::I64, |i| (i as i64 - 50) * 0x1_0000_0001);
 }
 
 #[test]
@@ -119,9 +145,14 @@ fn what_is_out_of_range_is_reported_and_not_written() {
 
 #[test]
 fn every_configuration_is_valid() {
-    check_wgsl(&source("gather", &[STATUS, GATHER], 2, 2, 28));
     check_wgsl(&source("scatter_add", &[STATUS, SCATTER_ADD], 2, 2, 36));
-    check_wgsl(&source("index_select", &[STATUS, SELECT], 2, 2, 10));
+    for (bytes, per, words) in [(16, 1, 1), (4, 1, 1), (4, 1, 2), (4, 2, 1), (4, 4, 1)] {
+        for wide in [false, true] {
+            let w = Word { bytes, per, words, wide };
+            check_wgsl(&source("gather", &[STATUS, &w.text(), GATHER], 2, 2, 28));
+            check_wgsl(&source("index_select", &[STATUS, &w.text(), SELECT], 2, 2, 12));
+        }
+    }
     check_wgsl(&source("index_chain", &[STATUS, CHAIN], 1, 2, 4));
     check_wgsl(&source("index_add", &[ADD], 3, 1, 9));
 }

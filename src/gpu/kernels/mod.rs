@@ -4,13 +4,17 @@ pub mod conv;
 mod conv_wave;
 pub mod fill;
 pub mod index;
+pub mod index_write;
 pub mod loss;
 pub mod matmul;
+pub mod matmul_exact;
 pub mod norm;
 pub mod optim;
 pub mod pool;
 pub mod random;
+pub mod scan;
 pub mod softmax;
+pub mod sort;
 #[cfg(test)]
 mod step_tests;
 #[cfg(test)]
@@ -49,6 +53,17 @@ fn quad(wide: bool) -> &'static str {
     } else {
         include_str!("../../../shaders/lib/quad.wgsl")
     }
+}
+
+/// The longest row that a workgroup holds in its registers, and what it sums by.
+const HELD: usize = 4096;
+const TOTAL: &str = include_str!("../../../shaders/lib/row_total.wgsl");
+
+/// Fours of a row to each of 64 invocations, by which a kernel for held rows is compiled; None where a row of `n` is too long, or
+/// rows do not lie by fours from these offsets.
+fn held(n: usize, offsets: &[usize]) -> Option<usize> {
+    let fours = n.is_multiple_of(4) && offsets.iter().all(|o| o.is_multiple_of(4));
+    (fours && n <= HELD).then(|| n.div_ceil(256).next_power_of_two())
 }
 
 /// The library's exponential and logarithm: drivers' own are too inaccurate for losses.

@@ -1,8 +1,8 @@
 //! Layer normalisation of the rows of contiguous tensors, with the statistics that its gradient reads.
 //!
-//! Rows of 64 and more take a workgroup each, shorter ones one invocation.
+//! Rows of 64 and more take a workgroup each, which holds those that fit in its registers; shorter ones take one invocation.
 
-use super::{need_dense, need_f32, source, word};
+use super::{TOTAL, held, need_dense, need_f32, quad, source, word};
 use crate::error::{Result, ensure};
 use crate::gpu::{GpuView, Recorder};
 
@@ -12,6 +12,7 @@ const LONG: usize = 64;
 const PARAMS: &str = include_str!("../../../shaders/layer_norm_params.wgsl");
 const EACH: &str = include_str!("../../../shaders/layer_norm.wgsl");
 const ROW: &str = include_str!("../../../shaders/layer_norm_row.wgsl");
+const QUADS: &str = include_str!("../../../shaders/layer_norm_quads.wgsl");
 
 /// Operands of [`layer_norm`]: rows of `n` elements, weight and bias of `n`, a mean and an `rstd` for each row.
 pub struct LayerNorm<'a> {
@@ -55,6 +56,18 @@ pub fn layer_norm(rec: &mut Recorder, p: &LayerNorm) -> Result<()> {
     params.push((p.eps as f32).to_bits());
     word(p.x.numel())?;
     let buffers = [p.x.buffer, weight.buffer, bias.buffer, out.buffer, mean.buffer, rstd.buffer];
+    let offsets = [p.x.offset, weight.offset, bias.offset, out.offset];
+    if let Some(each) = held(p.n, &offsets).filter(|_| p.n >= LONG) {
+        let wide = rec.wide_loads();
+        let make = || {
+            let text = format!("const WT_EACH = {each}u;");
+            Ok(source("layer norm quads", &[quad(wide), &text, TOTAL, QUADS], 3, 3, 10))
+        };
+        let k = rec.kernel(&format!("layer norm quads {each} {wide}"), make)?;
+        // sizes and places in fours, but those of the statistics
+        [1, 3, 4, 5, 6].into_iter().for_each(|i| params[i] /= 4);
+        return rec.dispatch(k, &buffers, &params, rows as u32);
+    }
     if p.n >= LONG {
         let k = rec.kernel("layer norm row", || Ok(source("layer norm row", &[PARAMS, ROW], 3, 3, 10)))?;
         return rec.dispatch(k, &buffers, &params, rows as u32);
@@ -72,10 +85,17 @@ mod tests {
     #[test]
     fn rows_long_and_short_against_f64() {
         let Some(g) = device() else { return };
-        for (rows, n, weight, bias) in
-            [(3, 5, true, true), (70, 64, true, false), (2, 1000, false, true), (130, 1, false, false)]
-        {
-            let x = Host::laid(&g, &[rows, n], &[0, 1], 2, 1);
+        for (rows, n, weight, bias) in [
+            (3, 5, true, true),
+            (70, 64, true, false),
+            (2, 1000, false, true),
+            (130, 1, false, false),
+            (3, 1026, true, true),
+            (5, 2052, true, true),
+            (2, 5000, true, true),
+        ] {
+            // by fours, and not
+            let x = Host::laid(&g, &[rows, n], &[0, 1], if n % 3 == 0 { 4 } else { 2 }, 1);
             let (w, b) = (Host::noise(&g, &[n], 2), Host::noise(&g, &[n], 3));
             let empty = |shape: &[usize]| Host::dense(&g, vec![9f32; shape.iter().product()], shape);
             let (y, mean, rstd) = (empty(&[rows, n]), empty(&[rows, 1]), empty(&[rows, 1]));

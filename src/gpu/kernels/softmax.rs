@@ -3,9 +3,9 @@
 //! Rows of 64 and more along the last dim take a workgroup each, all others one invocation: short rows have no work to share,
 //! and rows across memory are read side by side.
 
-use super::{exp_log, need_dense, need_f32, source, word};
+use super::{TOTAL, exp_log, held, need_dense, need_f32, quad, source, word};
 use crate::error::{Result, ensure};
-use crate::gpu::{GpuView, Recorder};
+use crate::gpu::{GpuView, KernelId, Recorder};
 
 /// The shortest row that a workgroup takes together.
 const LONG: usize = 64;
@@ -14,6 +14,17 @@ const EACH: &str = include_str!("../../../shaders/softmax.wgsl");
 const ROW: &str = include_str!("../../../shaders/softmax_row.wgsl");
 const EACH_GRAD: &str = include_str!("../../../shaders/softmax_grad.wgsl");
 const ROW_GRAD: &str = include_str!("../../../shaders/softmax_row_grad.wgsl");
+const QUADS: &str = include_str!("../../../shaders/softmax_quads.wgsl");
+const QUADS_GRAD: &str = include_str!("../../../shaders/softmax_quads_grad.wgsl");
+
+/// A kernel for rows that a workgroup holds.
+fn quads(rec: &mut Recorder, label: &str, body: &str, each: usize, read: usize) -> Result<KernelId> {
+    let wide = rec.wide_loads();
+    rec.kernel(&format!("{label} {each} {wide}"), || {
+        let text = format!("const WT_EACH = {each}u;");
+        Ok(source(label, &[&exp_log(), quad(wide), &text, TOTAL, body], read, 1, 6))
+    })
+}
 
 /// Sizes before, of and after a dim.
 pub(super) fn around(shape: &[usize], dim: usize) -> Result<[usize; 3]> {
@@ -37,6 +48,11 @@ pub fn softmax(rec: &mut Recorder, x: &GpuView, out: &GpuView, dim: usize, log: 
     word(x.numel())?;
     let log = u32::from(log);
     let buffers = [x.buffer, out.buffer];
+    if let Some(each) = held(n, &[x.offset, out.offset]).filter(|_| inner == 1 && n >= LONG) {
+        let k = quads(rec, "softmax quads", QUADS, each, 1)?;
+        let params = [word(rows)?, word(n / 4)?, log, ends[0] / 4, ends[1] / 4, ends[2]];
+        return rec.dispatch(k, &buffers, &params, rows as u32);
+    }
     if inner == 1 && n >= LONG {
         let k = rec.kernel("softmax row", || Ok(source("softmax row", &[&exp_log(), ROW], 1, 1, 6)))?;
         let params = [word(rows)?, word(n)?, log, ends[0], ends[1], ends[2]];
@@ -75,6 +91,11 @@ pub fn softmax_grad(
     word(y.numel())?;
     let log = u32::from(log);
     let buffers = [y.buffer, grad.buffer, out.buffer];
+    if let Some(each) = held(n, &[y.offset, grad.offset, out.offset]).filter(|_| inner == 1 && n >= LONG) {
+        let k = quads(rec, "softmax quads gradient", QUADS_GRAD, each, 2)?;
+        let params = [word(rows)?, word(n / 4)?, log, ends[0] / 4, ends[1] / 4, ends[2] / 4];
+        return rec.dispatch(k, &buffers, &params, rows as u32);
+    }
     if inner == 1 && n >= LONG {
         let make = || Ok(source("softmax row gradient", &[&exp_log(), ROW_GRAD], 2, 1, 6));
         let k = rec.kernel("softmax row gradient", make)?;
@@ -101,11 +122,18 @@ mod tests {
     }
 
     fn check(g: &Gpu, shape: &[usize], dim: usize, scale: f32) {
+        // by fours, and not
+        for offsets in [[3, 1], [4, 8]] {
+            check_at(g, shape, dim, scale, offsets);
+        }
+    }
+
+    fn check_at(g: &Gpu, shape: &[usize], dim: usize, scale: f32, [ox, og]: [usize; 2]) {
         let order: Vec<usize> = (0..shape.len()).collect();
-        let mut x = Host::laid(g, shape, &order, 3, 1);
+        let mut x = Host::laid(g, shape, &order, ox, 1);
         x.data.iter_mut().for_each(|v| *v *= scale);
         x.buffer = crate::gpu::testing::up(g, &x.data);
-        let grad = Host::laid(g, shape, &order, 1, 2);
+        let grad = Host::laid(g, shape, &order, og, 2);
         let n = numel(shape);
         for log in [false, true] {
             let (y, gx) = (Host::dense(g, vec![9f32; n], shape), Host::dense(g, vec![9f32; n], shape));
@@ -116,8 +144,8 @@ mod tests {
             }
             let (mut want, mut back) = (vec![0f64; n], vec![0f64; n]);
             for (at, step, len) in rows(shape, dim) {
-                let v = |j: usize| x.data[3 + at + j * step] as f64;
-                let dy = |j: usize| grad.data[1 + at + j * step] as f64;
+                let v = |j: usize| x.data[ox + at + j * step] as f64;
+                let dy = |j: usize| grad.data[og + at + j * step] as f64;
                 let top = (0..len).map(v).fold(f64::NEG_INFINITY, f64::max);
                 let sum: f64 = (0..len).map(|j| (v(j) - top).exp()).sum();
                 let p: Vec<f64> = (0..len).map(|j| (v(j) - top).exp() / sum).collect();
@@ -140,6 +168,8 @@ mod tests {
         for scale in [1.0, 30.0] {
             check(&g, &[64, 10], 1, scale);
             check(&g, &[3, 1000], 1, scale);
+            check(&g, &[2, 2052], 1, scale);
+            check(&g, &[2, 4100], 1, scale);
             check(&g, &[2, 70, 5], 1, scale);
             check(&g, &[7, 3, 4], 0, scale);
             check(&g, &[5, 1], 1, scale);
@@ -151,7 +181,7 @@ mod tests {
     fn infinities_and_nan() {
         let Some(g) = device() else { return };
         let (inf, nan) = (f32::INFINITY, f32::NAN);
-        for n in [3, 66] {
+        for n in [3, 66, 68] {
             // all -inf is NaN, one -inf is 0 (or -inf), a NaN and an infinity take the row
             let mut data = vec![-inf; 4 * n];
             data[n..4 * n].fill(0.5);

@@ -74,7 +74,8 @@ impl Host<i64> {
 }
 
 impl<T> Host<T> {
-    fn typed(&self, dtype: DType) -> GpuView<'_> {
+    /// A view in a dtype of the elements' size.
+    pub fn typed(&self, dtype: DType) -> GpuView<'_> {
         GpuView { buffer: &self.buffer, dtype, offset: self.offset, shape: &self.shape, strides: &self.strides }
     }
 }
