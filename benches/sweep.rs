@@ -10,6 +10,7 @@ use plotters::style::RGBColor;
 use std::hint::black_box;
 use std::path::Path;
 use std::time::{Duration, Instant};
+use wgtorch::cat;
 use wgtorch::prelude::*;
 
 /// Time spent on one measurement.
@@ -34,9 +35,9 @@ fn time(device: Device, run: &Run) -> f64 {
         drop(black_box(out));
         took.as_secs_f64() * 1e9
     };
-    (0..3).for_each(|_| {
-        black_box(once());
-    });
+    for _ in 0..3 {
+        once();
+    }
     let started = Instant::now();
     let mut times = Vec::new();
     while times.len() < 5 || started.elapsed() < BUDGET && times.len() < 2000 {
@@ -140,7 +141,7 @@ fn pairs(d: Device) -> Vec<Pair> {
     rows("add a row", |x| x + x.select(0, 0), [1023, 1021], [1024, 1024]);
     rows("add a column", |x| x + x.narrow(1, 0, 1), [1023, 1021], [1024, 1024]);
     rows("every second column", |x| x.reshape([-1, 2]).select(1, 0) + 1.0, [1022, 1022], [1024, 1024]);
-    rows("cat", |x| wgtorch::cat(&[x, x], 1), [1023, 1021], [1024, 1024]);
+    rows("cat", |x| cat(&[x, x], 1), [1023, 1021], [1024, 1024]);
     list
 }
 
@@ -194,7 +195,7 @@ fn main() {
         curves.push((name.to_string(), points.into_iter().map(|(x, y)| (x, y.log10())).collect::<Vec<_>>()));
     }
     let xs = powers(8, 24, |p| format!("2^{p}"));
-    let (low, high) = (curves.iter().flat_map(|c| &c.1)).fold((9.0, -9.0), |(l, h), p| (p.1.min(l), p.1.max(h)));
+    let (low, high) = curves.iter().flat_map(|c| &c.1).fold((9.0, -9.0), |(l, h), p| (p.1.min(l), p.1.max(h)));
     let ys = powers(low.floor() as i32, high.ceil() as i32, |p| format!("{}", 10f64.powi(p)));
     draw(&format!("{device}-elements").replace(':', ""), "ns per element", "elements", [&xs, &ys], &curves);
 
