@@ -2,6 +2,7 @@
 
 use crate::scalar::Scalar;
 use half::{bf16, f16};
+use num_complex::Complex;
 use std::fmt;
 
 /// The type of a tensor's elements (PyTorch's `torch.dtype`).
@@ -31,6 +32,10 @@ pub enum DType {
     F32,
     /// `torch.float64`.
     F64,
+    /// `torch.complex64`: two float32, the real part first.
+    C64,
+    /// `torch.complex128`: two float64, the real part first.
+    C128,
 }
 
 use DType::*;
@@ -44,11 +49,17 @@ pub enum Category {
     Int,
     /// every floating dtype
     Float,
+    /// complex64 and complex128
+    Complex,
 }
 
 impl DType {
     /// Every dtype, in declaration order.
-    pub const ALL: [DType; 11] = [Bool, U8, I8, I16, I32, I64, U32, F16, BF16, F32, F64];
+    pub const ALL: [DType; 13] = [Bool, U8, I8, I16, I32, I64, U32, F16, BF16, F32, F64, C64, C128];
+
+    /// The dtypes that are not complex: those that kernels are written for.
+    #[cfg(test)]
+    pub(crate) const REAL: [DType; 11] = [Bool, U8, I8, I16, I32, I64, U32, F16, BF16, F32, F64];
 
     /// Bytes of one element in host memory.
     pub const fn size(self) -> usize {
@@ -56,7 +67,8 @@ impl DType {
             Bool | U8 | I8 => 1,
             I16 | F16 | BF16 => 2,
             I32 | U32 | F32 => 4,
-            I64 | F64 => 8,
+            I64 | F64 | C64 => 8,
+            C128 => 16,
         }
     }
 
@@ -74,6 +86,8 @@ impl DType {
             BF16 => "bfloat16",
             F32 => "float32",
             F64 => "float64",
+            C64 => "complex64",
+            C128 => "complex128",
         }
     }
 
@@ -91,21 +105,51 @@ impl DType {
             BF16 => "BFloat16",
             F32 => "Float",
             F64 => "Double",
+            C64 => "ComplexFloat",
+            C128 => "ComplexDouble",
         }
     }
 
-    /// Bool, integer or float.
+    /// Bool, integer, float or complex.
     pub const fn category(self) -> Category {
         match self {
             Bool => Category::Bool,
             U8 | I8 | I16 | I32 | I64 | U32 => Category::Int,
             F16 | BF16 | F32 | F64 => Category::Float,
+            C64 | C128 => Category::Complex,
         }
     }
 
     /// True for `float16`, `bfloat16`, `float32` and `float64` (PyTorch's `dtype.is_floating_point`).
     pub const fn is_float(self) -> bool {
         matches!(self.category(), Category::Float)
+    }
+
+    /// True for `complex64` and `complex128` (PyTorch's `dtype.is_complex`).
+    pub const fn is_complex(self) -> bool {
+        matches!(self.category(), Category::Complex)
+    }
+
+    /// True for floats and complex numbers: the dtypes that gradients flow through.
+    pub const fn is_differentiable(self) -> bool {
+        self.is_float() || self.is_complex()
+    }
+
+    /// The dtype of a complex dtype's parts, itself for the others (PyTorch's `dtype.to_real()`).
+    pub const fn to_real(self) -> DType {
+        match self {
+            C64 => F32,
+            C128 => F64,
+            _ => self,
+        }
+    }
+
+    /// The complex dtype with parts of this one (PyTorch's `dtype.to_complex()`); what has no such dtype gives complex64.
+    pub const fn to_complex(self) -> DType {
+        match self {
+            F64 | C128 => C128,
+            _ => C64,
+        }
     }
 
     /// True for integers, not for bool.
@@ -120,7 +164,10 @@ impl DType {
             return b;
         }
         match (a.category(), b.category()) {
-            (Category::Int, Category::Float) => b,
+            (Category::Int, Category::Float | Category::Complex) => b,
+            // the parts are as precise as the float
+            (Category::Float, Category::Complex) if a == F64 => C128,
+            (Category::Float | Category::Complex, Category::Complex) => b,
             (Category::Float, Category::Float) => match (a, b) {
                 (F16, BF16) => F32,
                 _ => b,
@@ -184,6 +231,9 @@ element!(
     bf16 => BF16, s => bf16::from_f64(s.to_f64()), x => Scalar::Float(x.to_f64());
     f32 => F32, s => s.to_f64() as f32, x => Scalar::Float(x as f64);
     f64 => F64, s => s.to_f64(), x => Scalar::Float(x);
+    Complex<f32> => C64, s => { let z = s.to_complex(); Complex::new(z.re as f32, z.im as f32) },
+        x => Scalar::Complex(Complex::new(x.re as f64, x.im as f64));
+    Complex<f64> => C128, s => s.to_complex(), x => Scalar::Complex(x);
 );
 
 /// Runs the body with the type alias `$t` bound to the Rust type of a dtype.
@@ -232,6 +282,14 @@ macro_rules! dispatch {
             }
             $crate::DType::F64 => {
                 type $t = f64;
+                $body
+            }
+            $crate::DType::C64 => {
+                type $t = num_complex::Complex<f32>;
+                $body
+            }
+            $crate::DType::C128 => {
+                type $t = num_complex::Complex<f64>;
                 $body
             }
         }
@@ -284,7 +342,7 @@ macro_rules! compute_float {
 }
 pub(crate) use compute_float;
 
-/// Runs the body with `$t` bound to an unsigned type as wide as a dtype: for elements that are only moved.
+/// Runs the body with `$t` bound to a type of unsigned integers as wide as a dtype: for elements that are only moved.
 macro_rules! moved {
     ($dtype:expr, $t:ident => $body:expr) => {
         match $dtype.size() {
@@ -300,8 +358,12 @@ macro_rules! moved {
                 type $t = u32;
                 $body
             }
-            _ => {
+            8 => {
                 type $t = u64;
+                $body
+            }
+            _ => {
+                type $t = [u64; 2];
                 $body
             }
         }

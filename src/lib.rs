@@ -43,6 +43,7 @@ pub use device::Device;
 pub use dtype::{Category, DType, Element};
 pub use error::{Error, Result};
 pub use format::{PrintOptions, printoptions, set_printoptions};
+pub use num_complex::Complex;
 pub use ops::*;
 pub use scalar::Scalar;
 pub use shape::Shape;
@@ -56,7 +57,9 @@ pub mod prelude {
         arange, empty, empty_like, full, full_like, manual_seed, ones, ones_like, rand, rand_like, randint, randn,
         randn_like, randperm, zeros, zeros_like,
     };
-    pub use crate::{DType, Device, Error, Scalar, Shape, Tensor, TensorOptions, enable_grad, no_grad, tensor};
+    pub use crate::{
+        Complex, DType, Device, Error, Scalar, Shape, Tensor, TensorOptions, enable_grad, no_grad, tensor,
+    };
 
     pub use crate::data::{DataLoader, Dataset, MNIST, TensorDataset};
     pub use crate::nn::{
@@ -67,5 +70,5 @@ pub mod prelude {
     pub use crate::optim::{Adam, AdamW, Optimizer, SGD};
     pub use crate::{nn, optim, sequential};
 
-    pub use crate::DType::{BF16, Bool, F16, F32, F64, I8, I16, I32, I64, U8, U32};
+    pub use crate::DType::{BF16, Bool, C64, C128, F16, F32, F64, I8, I16, I32, I64, U8, U32};
 }

@@ -302,6 +302,56 @@ fn reduce(x: &[Tensor], how: &str, own: bool) -> Tensor {
     x[0].scatter_reduce(1, &at2(&x[0], [[0, 0], [2, 1]]), &x[1], how.parse().unwrap(), own)
 }
 
+fn ranks() -> Vec<Case> {
+    use wgtorch::PadMode::{Circular, Reflect, Replicate};
+    let index_reduce = |how: &'static str, own: bool| {
+        move |x: &[Tensor]| x[0].index_reduce(1, &at(&x[0], [2, 0, 2]), &x[1], how.parse().unwrap(), own)
+    };
+    vec![
+        one("pad", &[&[2, 3]], |x| x[0].pad([1, 2, -1, 1], 0.5)),
+        one("pad reflect", &[&[2, 3, 4, 5]], |x| x[0].pad([2, 1, 1, 2], Reflect)),
+        one("pad reflect of lines", &[&[2, 4]], |x| x[0].pad([3, 1], Reflect)),
+        one("pad reflect of volumes", &[&[1, 2, 3, 2, 3]], |x| x[0].pad([1, 2, 1, 0, 2, 1], Reflect)),
+        one("pad replicate", &[&[2, 3, 4]], |x| x[0].pad([2, 1, 3, -1], Replicate)),
+        one("pad replicate of lines", &[&[2, 4]], |x| x[0].pad([3, 1], Replicate)),
+        one("pad replicate of volumes", &[&[2, 2, 2, 3]], |x| x[0].pad([1, 2, 1, 0, 2, 1], Replicate)),
+        one("pad circular", &[&[2, 3, 4]], |x| x[0].pad([2, 1, 3, 0], Circular)),
+        one("index_reduce prod", &[&[2, 3], &[2, 3]], index_reduce("prod", true)),
+        one("index_reduce mean", &[&[2, 3], &[2, 3]], index_reduce("mean", false)),
+        one("index_reduce amax", &[&[2, 3], &[2, 3]], index_reduce("amax", true)),
+        one("index_reduce amin", &[&[2, 3], &[2, 3]], index_reduce("amin", false)),
+        one("median", &[&[3, 4]], |x| x[0].median()),
+        one("median of a dim", &[&[3, 4]], |x| x[0].median_dim(1, false).0),
+        one("nanmedian", &[&[3, 3]], |x| x[0].nanmedian()),
+        one("nanmedian of a dim", &[&[3, 4]], |x| x[0].nanmedian_dim(0, true).0),
+        one("kthvalue", &[&[3, 4]], |x| x[0].kthvalue(2, 1, true).0),
+        one("mode", &[&[3, 4]], |x| x[0].mode(0, false).0),
+        one("quantile", &[&[3, 4]], |x| x[0].quantile(0.3, 1isize)),
+        one("nanquantile", &[&[3, 4]], |x| {
+            x[0].nanquantile(tensor!([0.2, 0.9], (F64, x[0].device())).to(x[0].dtype()), ())
+        }),
+        one("cummax", &[&[2, 4]], |x| x[0].cummax(1).0),
+        one("cummin", &[&[3, 2]], |x| x[0].cummin(0).0),
+        one("logcumsumexp", &[&[2, 4]], |x| x[0].logcumsumexp(1)),
+        one("diff", &[&[2, 4], &[2, 1]], |x| x[0].diff_with(2, 1, &x[1], ())),
+        one("trapezoid", &[&[2, 4], &[4]], |x| x[0].trapezoid(&x[1], -1)),
+        one("cumulative_trapezoid", &[&[2, 4]], |x| x[0].cumulative_trapezoid(0.5, 0)),
+        many("gradient", &[&[3, 4]], |x| x[0].gradient(wgtorch::GradientOptions::new().edge_order(2))),
+        one("cov", &[&[2, 4]], |x| x[0].cov(())),
+        one("corrcoef", &[&[2, 4]], |x| x[0].corrcoef()).positive(),
+        one("renorm", &[&[3, 4]], |x| x[0].renorm(2, 0, 1.5)),
+        one("dist", &[&[3], &[3]], |x| x[0].dist(&x[1], 3)),
+        one("vander", &[&[3]], |x| wgtorch::linalg::vander(&x[0], 4)),
+        one("addbmm", &[&[2, 3], &[2, 2, 4], &[2, 4, 3]], |x| {
+            x[0].addbmm(&x[1], &x[2], AddmmOptions::new().beta(0.5).alpha(2))
+        }),
+        one("addr", &[&[2, 3], &[2], &[3]], |x| x[0].addr(&x[1], &x[2], AddmmOptions::new().beta(0.5).alpha(2))),
+        one("polygamma", &[&[4]], |x| (&x[0] + 1.0).polygamma(4)).positive(),
+        one("mvlgamma", &[&[4]], |x| (&x[0] + 1.0).mvlgamma(3)).positive(),
+        one("zeta", &[&[4]], |x| wgtorch::zeta(2.5, &x[0])).positive(),
+    ]
+}
+
 fn joins() -> Vec<Case> {
     vec![
         one("cat", &[&[2, 3], &[2, 1]], |x| wgtorch::cat(&[&x[0], &x[1]], 1)),
@@ -388,8 +438,69 @@ fn views() -> Vec<Case> {
     ]
 }
 
+/// Complex numbers as pairs of real ones: what comes out is taken apart again.
+fn complex() -> Vec<Case> {
+    fn f(name: &'static str, f: fn(&Tensor) -> Tensor) -> Case {
+        one(name, &[&[3, 2]], move |x| f(&x[0].view_as_complex()).view_as_real())
+    }
+    fn real(name: &'static str, f: fn(&Tensor) -> Tensor) -> Case {
+        one(name, &[&[3, 2]], move |x| f(&x[0].view_as_complex()))
+    }
+    fn two(name: &'static str, f: fn(&Tensor, &Tensor) -> Tensor) -> Case {
+        one(name, &[&[4, 2], &[4, 2]], move |x| f(&x[0].view_as_complex(), &x[1].view_as_complex()).view_as_real())
+    }
+    let i = Complex::new(0.3, 1.0);
+    vec![
+        f("complex exp", Tensor::exp),
+        f("complex log", Tensor::log),
+        f("complex sqrt", Tensor::sqrt),
+        f("complex rsqrt", Tensor::rsqrt),
+        f("complex reciprocal", Tensor::reciprocal),
+        f("complex square", Tensor::square),
+        f("complex sin", Tensor::sin),
+        f("complex tan", Tensor::tan),
+        f("complex tanh", Tensor::tanh),
+        f("complex cosh", Tensor::cosh),
+        f("complex asin", Tensor::asin),
+        f("complex atanh", Tensor::atanh),
+        f("complex sigmoid", Tensor::sigmoid),
+        f("complex sgn", Tensor::sgn),
+        f("complex conj", |z| z.conj() * z),
+        f("complex pow", |z| z.pow(3)),
+        f("complex prod", |z| z.prod()),
+        f("complex cumprod", |z| z.cumprod(0, ())),
+        f("complex cumsum", |z| z.cumsum(0, ()) * z),
+        f("complex mean", |z| z.mean() * z),
+        f("complex index", |z| z.index_select(0, &at(z, [0, 0, 2])) * z),
+        f("complex cat", |z| wgtorch::cat(&[&z.real(), z], 0)),
+        real("complex abs", Tensor::abs),
+        real("complex angle", Tensor::angle),
+        real("complex var", Tensor::var),
+        real("complex norm", |z| z.norm(3)),
+        two("complex mul", |a, b| a * b),
+        two("complex div", |a, b| a / b),
+        two("complex powers", |a, b| a.pow(b)),
+        two("complex addcdiv", |a, b| a.addcdiv(b, a)),
+        two("complex lerp", |a, b| a.lerp(b, b)),
+        two("complex matmul", |a, b| a.view([2, 2]).matmul(&b.view([2, 2]))),
+        two("complex dot", |a, b| a.vdot(b)),
+        one("complex of parts", &[&[3], &[2, 3]], |x| wgtorch::complex(&x[0], &x[1]).exp().view_as_real()),
+        one("polar", &[&[3], &[2, 3]], |x| wgtorch::polar(&x[0], &x[1]).sin().view_as_real()),
+        one("real times complex", &[&[3], &[3, 2]], |x| (&x[0] * x[1].view_as_complex()).view_as_real()),
+        one("real to complex", &[&[3]], move |x| (&x[0] * i).exp().imag()),
+        one("complex in place", &[&[3, 2]], |x| {
+            let z = x[0].view_as_complex() * 1;
+            z.real().mul_(&z.imag());
+            z.exp().view_as_real()
+        }),
+    ]
+}
+
 fn cases() -> Vec<Case> {
-    [reductions(), products(), windows(), losses(), picks(), joins(), views()].into_iter().flatten().collect()
+    [reductions(), products(), windows(), losses(), picks(), ranks(), joins(), views(), complex()]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 /// Weights that tell elements apart.
@@ -544,6 +655,7 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("ToCopyBackward0", "a conversion rounds, which finite differences see; in tests/promotion.rs and tests/nn.rs"),
     ("SoftmaxBackwardDataBackward0", "the fused gradient is never recorded: with a graph it is composed of other ops"),
     ("LogSoftmaxBackwardDataBackward0", "as above"),
+    ("SearchsortedBackward0", "places are integers"),
 ];
 
 /// Every node that ops outside the elementwise table put on the tape is in the graph of some case, of either order.

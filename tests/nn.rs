@@ -524,3 +524,34 @@ fn the_loader_visits_every_sample_and_ends_early_when_left() {
         assert_eq!(x.select(1, 0).to_vec::<i64>().unwrap()[0], 2 * y.to_vec::<i64>().unwrap()[0]);
     }
 }
+
+/// Convolutions that read something else than zeros beyond the edges, as PyTorch's give them.
+#[test]
+fn padding_modes() {
+    for d in common::devices() {
+        for (mode, want) in [
+            (nn::PaddingMode::Reflect, [5., 6., 9., 10.]),
+            (nn::PaddingMode::Replicate, [4., 6., 9., 11.]),
+            (nn::PaddingMode::Circular, [7., 6., 9., 8.]),
+        ] {
+            let conv = Conv2d::options(1, 1, (1, 3)).padding((0, 1)).padding_mode(mode).bias(false).build().to(d);
+            no_grad(|| conv.weight.fill_(1.));
+            let y = conv.call(&tensor!([[[1., 2., 3., 4.]]], d));
+            assert_eq!(y.to_vec::<f32>().unwrap(), want, "{mode:?} on {d}");
+        }
+        // an odd number goes to the end
+        let conv =
+            Conv2d::options(1, 1, (1, 2)).padding(wgtorch::Padding::Same).padding_mode(nn::PaddingMode::Circular);
+        let conv = conv.bias(false).build().to(d);
+        no_grad(|| conv.weight.fill_(1.));
+        assert_eq!(conv.call(&tensor!([[[1., 2., 3.]]], d)).to_vec::<f32>().unwrap(), [3., 5., 4.]);
+        assert_eq!(
+            conv.to_string(),
+            "Conv2d(1, 1, kernel_size=(1, 2), stride=(1, 1), padding=same, bias=False, padding_mode=circular)"
+        );
+        let pad = nn::ConstantPad2d::new([1, 0, 0, 2], 3.5);
+        assert_eq!(pad.to_string(), "ConstantPad2d(padding=(1, 0, 0, 2), value=3.5)");
+        assert_eq!(pad.call(&ones([1, 1, 1], d)).to_vec::<f32>().unwrap(), [3.5, 1., 3.5, 3.5, 3.5, 3.5]);
+        assert_eq!(nn::ReflectionPad1d::new(2).to_string(), "ReflectionPad1d((2, 2))");
+    }
+}

@@ -223,3 +223,58 @@ fn overlaps_are_refused_as_in_pytorch() -> Result<(), Error> {
     }
     Ok(())
 }
+
+/// The forms of ops that are not elementwise.
+#[test]
+fn out_of_products_reductions_and_moves() -> Result<(), Error> {
+    for d in devices() {
+        let x = tensor!([[1., 2.], [3., 4.]], d);
+        let out = empty([2, 2], d);
+        assert!(x.matmul_out(&x, &out).is_same(&out));
+        assert_eq!((out.to_vec::<f32>()?, out.version()), (vec![7., 10., 15., 22.], 1));
+        // over an operand itself, which is read first
+        let y = x.copy();
+        y.mm_out(&y, &y);
+        assert_eq!(y.to_vec::<f32>()?, [7., 10., 15., 22.]);
+        let v = empty([2], d);
+        x.sum_dim_out(0, false, &v);
+        assert_eq!(v.to_vec::<f32>()?, [4., 6.]);
+        x.sum_dim_out(1, true, &v);
+        assert_eq!((v.shape().to_vec(), v.to_vec::<f32>()?), (vec![2, 1], vec![3., 7.]));
+        // into a part of another tensor
+        let b = zeros([2, 3], d);
+        x.amax_out(1, false, &b.i((.., 1)));
+        assert_eq!(b.to_vec::<f32>()?, [0., 2., 0., 0., 4., 0.]);
+        wgtorch::cat_out(&[&x, &x], 1, &b);
+        assert_eq!((b.shape().to_vec(), b.to_vec::<f32>()?), (vec![2, 4], vec![1., 2., 1., 2., 3., 4., 3., 4.]));
+        wgtorch::stack_out(&[&x, &x], 0, &b);
+        assert_eq!(b.shape(), [2, 2, 2]);
+        let (values, indices) = (empty([0], d), empty([0], (I64, d)));
+        x.max_dim_out(1, false, (&values, &indices));
+        assert_eq!((values.to_vec::<f32>()?, indices.to_vec::<i64>()?), (vec![2., 4.], vec![1, 1]));
+        x.sort_out(wgtorch::SortOptions::new().descending(true), (&values, &indices));
+        assert_eq!((values.to_vec::<f32>()?, indices.to_vec::<i64>()?), (vec![2., 1., 4., 3.], vec![1, 0, 1, 0]));
+        // dtypes: sums are cast, products are not
+        let wide = empty([2], (F64, d));
+        x.sum_dim_out(0, false, &wide);
+        assert_eq!(wide.to_vec::<f64>()?, [4., 6.]);
+        let c = x.checked();
+        assert_eq!(
+            fails(c.matmul_out(&x, &empty([2, 2], (F64, d)))),
+            "Expected out tensor to have dtype float, but got double instead"
+        );
+        assert_eq!(
+            fails(c.argmax_dim_out(0, false, &empty([2], d))),
+            "Expected out tensor to have dtype long int, but got float instead"
+        );
+        assert_eq!(
+            fails(c.sum_dim_out(0, false, &empty([2], (I64, d)))),
+            "result type Float can't be cast to the desired output type Long"
+        );
+        x.requires_grad_(true);
+        let words = "mm(): functions with out=... arguments don't support automatic differentiation, but one of the arguments requires grad.";
+        assert_eq!(fails(c.mm_out(&x, &out)), words);
+        no_grad(|| x.mm_out(&x, &out));
+    }
+    Ok(())
+}

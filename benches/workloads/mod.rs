@@ -319,12 +319,14 @@ fn copy_roundtrip(d: Device) -> Workload {
     // element i is i modulo a prime, which no shift of the memory hides
     let value = |i: usize| (i % 65_521) as f32;
     let host: Vec<f32> = (0..16 << 20).map(value).collect();
-    let seen: Rc<RefCell<Vec<f32>>> = Rc::default();
+    // as in the other programs: a copy into the tensor, and one out of it into memory that is there
+    let seen = Rc::new(RefCell::new(vec![0f32; 16 << 20]));
     let last = seen.clone();
     let run = move || {
-        let Ok(t) = Tensor::from_vec(host.clone(), [16 << 20], d) else { panic!("64 MiB on {d}") };
-        let Ok(back) = t.to_vec::<f32>() else { panic!("64 MiB from {d}") };
-        seen.replace(back);
+        let Ok(t) = Tensor::from_slice(&host, [16 << 20], d) else { panic!("64 MiB on {d}") };
+        if let Err(e) = t.copy_to_slice(&mut seen.borrow_mut()) {
+            panic!("64 MiB from {d}: {e}");
+        }
         vec![t]
     };
     let check = move || {

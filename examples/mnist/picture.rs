@@ -34,11 +34,11 @@ fn width(s: &str, scale: i32) -> i32 {
     s.chars().count() as i32 * 8 * scale
 }
 
-/// One curve's axis: its range, and how its ticks read.
-struct Axis {
-    low: f64,
-    high: f64,
-    ticks: Vec<f64>,
+/// One curve's axis: its range, and its ticks with what they read.
+pub struct Axis {
+    pub low: f64,
+    pub high: f64,
+    pub ticks: Vec<(f64, String)>,
 }
 
 /// Round ticks over a range, about five of them.
@@ -47,13 +47,10 @@ fn axis(low: f64, high: f64) -> Axis {
     let magnitude = 10f64.powf((span / 5.0).log10().floor());
     let step = [1.0, 2.0, 5.0, 10.0].iter().map(|m| m * magnitude).find(|s| span / s <= 6.0).unwrap_or(span);
     let (low, high) = ((low / step).floor() * step, (high / step).ceil() * step);
-    let ticks = (0..=((high - low) / step).round() as i32).map(|i| low + f64::from(i) * step).collect();
-    Axis { low, high, ticks }
-}
-
-fn tick(v: f64, step: f64) -> String {
     let digits = (-step.log10().floor()).max(0.0) as usize;
-    format!("{v:.digits$}")
+    let tick = |v: f64| (v, format!("{v:.digits$}"));
+    let ticks = (0..=((high - low) / step).round() as i32).map(|i| tick(low + f64::from(i) * step)).collect();
+    Axis { low, high, ticks }
 }
 
 /// `loss.png`: the loss of each step (and its running mean) above, the test accuracy of each epoch below.
@@ -80,15 +77,29 @@ pub fn curves(path: &Path, losses: &[f64], accuracies: &[f64]) -> Outcome {
     let points: Vec<(f64, f64)> = accuracies.iter().enumerate().map(|(i, &a)| (i as f64 + 1.0, a)).collect();
     let epochs = accuracies.len().max(1);
     let step = epochs.div_ceil(12);
-    let xs =
-        Axis { low: 0.0, high: epochs as f64 + 0.25, ticks: (0..=epochs).step_by(step).map(|e| e as f64).collect() };
+    let xs = Axis {
+        low: 0.0,
+        high: epochs as f64 + 0.25,
+        ticks: (0..=epochs).step_by(step).map(|e| (e as f64, e.to_string())).collect(),
+    };
     let series = [(points, ORANGE, 2, "test accuracy")];
     chart(&lower, "test accuracy in %", "epoch", &xs, &axis((low - 1.0).max(0.0), 100.0), &series, true)?;
     root.present()?;
     Ok(())
 }
 
-type Series<'a> = (Vec<(f64, f64)>, RGBColor, u32, &'a str);
+/// A curve: its points, how it is drawn, and its name.
+pub type Series<'a> = (Vec<(f64, f64)>, RGBColor, u32, &'a str);
+
+/// A picture of one chart.
+#[allow(dead_code, reason = "another program that draws curves has this file too")]
+pub fn one_chart(path: &Path, title: &str, below: &str, [xs, ys]: [&Axis; 2], series: &[Series]) -> Outcome {
+    let root = BitMapBackend::new(path, (1000, 500)).into_drawing_area();
+    root.fill(&WHITE)?;
+    chart(&root, title, below, xs, ys, series, true)?;
+    root.present()?;
+    Ok(())
+}
 
 fn chart(area: &Area, title: &str, below: &str, xs: &Axis, ys: &Axis, series: &[Series], marks: bool) -> Outcome {
     let (w, h) = area.dim_in_pixel();
@@ -96,16 +107,13 @@ fn chart(area: &Area, title: &str, below: &str, xs: &Axis, ys: &Axis, series: &[
     let x = |v: f64| left + ((v - xs.low) / (xs.high - xs.low) * f64::from(right - left)).round() as i32;
     let y = |v: f64| bottom - ((v - ys.low) / (ys.high - ys.low) * f64::from(bottom - top)).round() as i32;
     text(area, title, (left, 14), 2, INK)?;
-    let step = |a: &Axis| if a.ticks.len() > 1 { a.ticks[1] - a.ticks[0] } else { 1.0 };
-    for &v in &ys.ticks {
+    for &(v, ref label) in &ys.ticks {
         area.draw(&PathElement::new(vec![(left, y(v)), (right, y(v))], PALE.stroke_width(1)))?;
-        let label = tick(v, step(ys));
-        text(area, &label, (left - 10 - width(&label, 1), y(v) - 4), 1, INK)?;
+        text(area, label, (left - 10 - width(label, 1), y(v) - 4), 1, INK)?;
     }
-    for &v in xs.ticks.iter().filter(|v| **v <= xs.high) {
+    for &(v, ref label) in xs.ticks.iter().filter(|v| v.0 <= xs.high) {
         area.draw(&PathElement::new(vec![(x(v), bottom), (x(v), bottom + 5)], INK.stroke_width(1)))?;
-        let label = tick(v, step(xs));
-        text(area, &label, (x(v) - width(&label, 1) / 2, bottom + 10), 1, INK)?;
+        text(area, label, (x(v) - width(label, 1) / 2, bottom + 10), 1, INK)?;
     }
     text(area, below, ((left + right - width(below, 1)) / 2, bottom + 28), 1, INK)?;
     area.draw(&PathElement::new(vec![(left, top), (left, bottom), (right, bottom)], INK.stroke_width(1)))?;

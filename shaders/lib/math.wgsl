@@ -460,6 +460,25 @@ fn m_floor_div(x: f32, y: f32) -> f32 {
     return select(n, m_copysign(0.0f, x / y), d == 0.0f);
 }
 
+// The rounded quotient without its fraction. Adapters divide to within 2.5 units in the last place, which may miss a whole
+// number that the rounded quotient is: whether it is one follows from the exact remainder.
+fn m_trunc_div(x: f32, y: f32) -> f32 {
+    let q = x / y;
+    let a = abs(q);
+    let by = bitcast<u32>(y) & 0x7fffffffu;
+    // NaN, infinities, and what has few fraction bits, where (x - r) / y is too coarse
+    if (!(a < 2097152.0f) || by == 0u || by >= 0x7f800000u) {
+        return trunc(q);
+    }
+    let r = m_fmod(x, y);
+    let k = round(abs((x - r) / y));
+    // half the distance from k + 1 to the number below it, as a factor of y
+    let below = bitcast<u32>(k + 1.0f) - 1u;
+    let scale = bitcast<f32>((278u - (below >> 23u)) << 23u);
+    let up = (abs(y) - abs(r)) * scale <= abs(y);
+    return m_copysign(select(k, k + 1.0f, up), q);
+}
+
 // 2^(y log2 |x|), the logarithm and the product in two parts each so that large exponents keep their digits; the high
 // parts have 12 bits, which makes their products exact.
 fn m_pow_core(x: f32, y: f32) -> f32 {

@@ -342,6 +342,12 @@ fn seed(output: &Tensor, given: Option<&Tensor>, position: usize) -> Result<Tens
         }
         None => {
             ensure!(output.numel() == 1, Runtime, "grad can be implicitly created only for scalar outputs");
+            ensure!(
+                !output.is_complex(),
+                Runtime,
+                "grad can be implicitly created only for real scalar outputs but got {}",
+                output.dtype()
+            );
             Ok(Tensor::constant(crate::Scalar::Int(1), &output.shape(), output.dtype(), output.device()))
         }
     }

@@ -137,7 +137,7 @@ fn apply<F: Function>(function: F, inputs: &[&Tensor]) -> Result<Tensor> {
         let _restore = Restore(set_grad_enabled(false));
         function.forward(&mut ctx, inputs)
     };
-    if !recorded || !out.dtype().is_float() {
+    if !recorded || !out.dtype().is_differentiable() {
         return Ok(out);
     }
     let dirty = ctx.dirty.iter().any(|t| t.is_same(&out));

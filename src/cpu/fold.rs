@@ -19,7 +19,7 @@ pub trait Fold<T>: Copy + Send + Sync {
 }
 
 /// Accumulators side by side.
-const LANES: usize = 32;
+const LANES: usize = 64;
 /// Elements folded by plain lanes before they are joined pairwise with others.
 pub const BLOCK: usize = 2048;
 /// Elements of a part of a long reduction that is folded by itself.
@@ -62,25 +62,38 @@ impl<A: Copy> Cascade<A> {
 
 twins!(
     /// Folds at most `BLOCK` elements `stride` apart.
-    fn fold_block[T: Copy, F: Fold<T>][T, F](f: &F, p: SendPtr<T>, n: usize, stride: usize) -> F::Acc {
+    pub(crate) fn fold_block[T: Copy, F: Fold<T>][T, F](f: &F, p: SendPtr<T>, n: usize, stride: usize) -> F::Acc {
         let p = p.get().cast_const();
         let mut i = 0;
         let mut total = f.empty();
         if stride == 1 && n >= LANES {
             let mut lanes = [f.empty(); LANES];
+            // a length that the compiler does not know: it would unroll the loops over lanes before it looks for vectors,
+            // and put them together again in halves of such
+            let width = std::hint::black_box(LANES);
+            let acc = &mut lanes[..width];
+            // SAFETY: a row from i on, which has `LANES` elements wherever it is asked for.
+            let row = |i: usize| unsafe { std::slice::from_raw_parts(p.add(i), width) };
+            // four rows at once, so that accumulators are read and written once for them
+            while i + 4 * LANES <= n {
+                let (a, b, c, d) = (row(i), row(i + LANES), row(i + 2 * LANES), row(i + 3 * LANES));
+                for l in 0..width {
+                    acc[l] = f.step(f.step(f.step(f.step(acc[l], a[l]), b[l]), c[l]), d[l]);
+                }
+                i += 4 * LANES;
+            }
             while i + LANES <= n {
-                // SAFETY: i + LANES <= n.
-                let x = unsafe { p.add(i).cast::<[T; LANES]>().read_unaligned() };
-                for l in 0..LANES {
-                    lanes[l] = f.step(lanes[l], x[l]);
+                let a = row(i);
+                for l in 0..width {
+                    acc[l] = f.step(acc[l], a[l]);
                 }
                 i += LANES;
             }
-            let mut width = LANES;
-            while width > 1 {
-                width /= 2;
-                for l in 0..width {
-                    lanes[l] = f.join(lanes[l], lanes[l + width]);
+            let mut half = LANES;
+            while half > 1 {
+                half /= 2;
+                for l in 0..half {
+                    lanes[l] = f.join(lanes[l], lanes[l + half]);
                 }
             }
             total = lanes[0];
@@ -93,6 +106,17 @@ twins!(
         total
     }
 );
+
+/// Folds contiguous elements, however many.
+pub fn fold_slice<T: Copy, F: Fold<T>>(f: &F, x: &[T]) -> F::Acc {
+    let p = SendPtr(x.as_ptr().cast_mut());
+    if x.len() <= BLOCK {
+        return fold_block(f, p, x.len(), 1);
+    }
+    let mut cascade = Cascade::new();
+    fold_run(f, &mut cascade, p, x.len(), 1);
+    cascade.finish(f)
+}
 
 /// Folds a run of any length into the cascade.
 fn fold_run<T: Copy, F: Fold<T>>(f: &F, cascade: &mut Cascade<F::Acc>, p: SendPtr<T>, n: usize, stride: usize) {

@@ -2,9 +2,9 @@
 //! indexing), masks. Indices are checked before anything is written. Where positions may repeat, writes happen in order of
 //! the indices: the last one wins, sums are reproducible.
 
-use crate::cpu::copy::{Moved, merged};
+use crate::cpu::copy::{Dim, Moved, merged};
 use crate::cpu::number::Number;
-use crate::cpu::simd::{SERIAL, SendPtr, Walk, chunks, grain};
+use crate::cpu::simd::{PAST_CACHE, SERIAL, SendPtr, Walk, chunks, copy_past_cache, fence, grain, prefetch, twins};
 use crate::cpu::view::{View, ViewMut};
 use smallvec::SmallVec;
 
@@ -28,7 +28,7 @@ pub fn check_indices(index: View<i64>, dim: usize, size: usize, negative: bool) 
         // SAFETY: a contiguous view's elements lie side by side.
         let all = unsafe { std::slice::from_raw_parts(index.ptr(), index.numel()) };
         // at first without looking for which: that is a vector loop
-        if all.iter().fold(true, |good, &i| good & (i >= low) & (i < size as i64)) {
+        if all_within(all, low, size as i64) {
             return Ok(());
         }
     }
@@ -43,6 +43,16 @@ pub fn check_indices(index: View<i64>, dim: usize, size: usize, negative: bool) 
     }
     Ok(())
 }
+
+twins!(
+    fn all_within[][](all: &[i64], low: i64, high: i64) -> bool {
+        let mut good = true;
+        for &i in all {
+            good &= (i >= low) & (i < high);
+        }
+        good
+    }
+);
 
 /// A checked index as a position.
 #[inline(always)]
@@ -123,28 +133,75 @@ pub fn scatter_add<T: Number>(x: ViewMut<T>, index: View<i64>, src: View<T>, dim
 }
 
 /// Offsets in `x` of every position that the index tensors name together: one tensor for each of the first dims of `x`, all
-/// of one (broadcast) shape. Negative indices count from the end where `negative`.
-fn offsets(shape: &[usize], strides: &[usize], indices: &[View<i64>], negative: bool) -> Result<Vec<usize>, BadIndex> {
-    let Some(first) = indices.first() else { return Ok(vec![0]) };
+/// of one (broadcast) shape. Negative indices count from the end.
+fn offsets(shape: &[usize], strides: &[usize], indices: &[View<i64>]) -> Result<Vec<usize>, BadIndex> {
+    indices.iter().enumerate().try_for_each(|(d, index)| check_indices(*index, d, shape[d], true))?;
+    Ok(checked_offsets(shape, strides, indices))
+}
+
+/// [`offsets`] of indices that are checked already.
+fn checked_offsets(shape: &[usize], strides: &[usize], indices: &[View<i64>]) -> Vec<usize> {
+    let Some(first) = indices.first() else { return vec![0] };
     let mut list = vec![0usize; first.numel()];
-    for (d, index) in indices.iter().enumerate() {
-        check_indices(*index, d, shape[d], negative)?;
-        let mut walk = Walk::new(index.shape, [index.strides], 0);
-        for o in &mut list {
-            // SAFETY: the walk stays in the view.
-            *o += position(unsafe { index.at(walk.at[0]) }, shape[d]) * strides[d];
-            walk.step();
+    let to = SendPtr(list.as_mut_ptr());
+    chunks(list.len(), SERIAL / 4, |r| {
+        // SAFETY: each chunk has its own part of the list.
+        let list = unsafe { std::slice::from_raw_parts_mut(to.get().add(r.start), r.len()) };
+        for (d, index) in indices.iter().enumerate() {
+            if index.is_contiguous() {
+                for (k, o) in list.iter_mut().enumerate() {
+                    // SAFETY: a contiguous view's elements lie side by side.
+                    *o += position(unsafe { index.at(r.start + k) }, shape[d]) * strides[d];
+                }
+                continue;
+            }
+            let mut walk = Walk::new(index.shape, [index.strides], r.start);
+            for o in list.iter_mut() {
+                // SAFETY: the walk stays in the view.
+                *o += position(unsafe { index.at(walk.at[0]) }, shape[d]) * strides[d];
+                walk.step();
+            }
         }
-    }
-    Ok(list)
+    });
+    list
 }
 
 /// Advanced indexing: `out[b.., rest..] = x[i1[b..], .., im[b..], rest..]`. The indexed dims of `x` come first (the caller
 /// permutes), the index tensors share one shape (the caller broadcasts). Negative indices count from the end.
 pub fn index_get<T: Moved>(out: ViewMut<T>, x: View<T>, indices: &[View<i64>]) -> Result<(), BadIndex> {
-    let at = offsets(x.shape, x.strides, indices, true)?;
+    let at = offsets(x.shape, x.strides, indices)?;
     read_slices(out, x, indices, &at);
     Ok(())
+}
+
+/// Rows that are asked for before they are copied.
+const AHEAD: usize = 8;
+/// Bytes of a row that are asked for: the CPU sees the rest coming.
+const FETCH: usize = 512;
+
+/// Rows of `len` neighbours at offsets into neighbouring rows.
+fn read_rows<T: Moved>(to: SendPtr<T>, from: SendPtr<T>, len: usize, at: &[usize]) {
+    let bytes = len * size_of::<T>();
+    let past = bytes.is_multiple_of(64) && bytes * at.len() >= PAST_CACHE;
+    chunks(at.len(), grain(len / 4 + 4), |r| {
+        for k in r {
+            if let Some(&next) = at.get(k + AHEAD) {
+                prefetch(from.get().wrapping_add(next).cast_const().cast(), bytes.min(FETCH));
+            }
+            // SAFETY: offsets are checked; the row lies in both, and belongs to this chunk.
+            unsafe {
+                let (to, from) = (to.get().add(k * len), from.get().add(at[k]).cast_const());
+                if past {
+                    copy_past_cache(from.cast(), to.cast(), bytes);
+                } else {
+                    std::ptr::copy_nonoverlapping(from, to, len);
+                }
+            }
+        }
+        if past {
+            fence();
+        }
+    });
 }
 
 fn read_slices<T: Moved>(out: ViewMut<T>, x: View<T>, indices: &[View<i64>], at: &[usize]) {
@@ -155,6 +212,9 @@ fn read_slices<T: Moved>(out: ViewMut<T>, x: View<T>, indices: &[View<i64>], at:
     let rest = merged(&out.shape[b..], &out.strides[b..], &x.strides[m..]);
     let len: usize = rest.iter().map(|d| d.n).product();
     let (to, from) = (SendPtr(out.ptr()), SendPtr(x.ptr().cast_mut()));
+    if out.is_contiguous() && matches!(rest[..], [Dim { to: 1, from: 1, .. }]) {
+        return read_rows(to, from, len, at);
+    }
     let slices = Slices::new(&rest);
     chunks(at.len(), grain(len / 4 + 4), |r| {
         let mut walk = Walk::new(&out.shape[..b], [&out.strides[..b]], r.start);
@@ -186,13 +246,13 @@ struct Slices {
 }
 
 impl Slices {
-    fn new(dims: &[super::copy::Dim]) -> Slices {
+    fn new(dims: &[Dim]) -> Slices {
         let (outer, run) = match dims.split_last() {
             Some((last, outer)) => (outer, (last.n, last.to, last.from)),
             None => (dims, (1, 1, 1)),
         };
         let runs = outer.iter().map(|d| d.n).product();
-        let pick = |f: fn(&super::copy::Dim) -> usize| outer.iter().map(f).collect();
+        let pick = |f: fn(&Dim) -> usize| outer.iter().map(f).collect();
         Slices { shape: pick(|d| d.n), to: pick(|d| d.to), from: pick(|d| d.from), run, runs }
     }
 
@@ -217,7 +277,7 @@ pub fn index_put_with<T: Moved>(
     values: View<T>,
     combine: impl Fn(T, T) -> T + Sync,
 ) -> Result<(), BadIndex> {
-    let at = offsets(x.shape, x.strides, indices, true)?;
+    let at = offsets(x.shape, x.strides, indices)?;
     write_slices(x, indices, values, &at, combine);
     Ok(())
 }
@@ -286,7 +346,8 @@ pub fn index_select<T: Moved>(out: ViewMut<T>, x: View<T>, dim: usize, index: Vi
     let ((ho, so), (hx, sx)) = (front(out.shape, out.strides, dim), front(x.shape, x.strides, dim));
     // SAFETY: the same elements with the dims in another order.
     let (out, x) = unsafe { (ViewMut::new(out.ptr(), &ho, &so), View::new(x.ptr(), &hx, &sx)) };
-    index_get(out, x, &[index])
+    read_slices(out, x, &[index], &checked_offsets(x.shape, x.strides, &[index]));
+    Ok(())
 }
 
 /// `x[.., index[k], ..] = combine(old, src[.., k, ..])` along `dim`, in order of `k`; `index` is 1-D.

@@ -54,6 +54,8 @@ pub trait Lanes: Copy {
 
 /// An element type with lanes.
 pub trait HasLanes: Element {
+    /// For code compiled with AVX-512; of most types the same as `Wide`.
+    type Widest: Lanes<E = Self>;
     /// For code compiled with AVX2 and FMA.
     type Wide: Lanes<E = Self>;
     /// For any code.
@@ -128,6 +130,7 @@ array_lanes! {
 macro_rules! array_only {
     ($($t:ident $n:literal)*) => {$(
         impl HasLanes for $t {
+            type Widest = Arr<$t, $n>;
             type Wide = Arr<$t, $n>;
             type Plain = Arr<$t, $n>;
         }
@@ -149,8 +152,50 @@ mod avx2 {
     #[derive(Clone, Copy)]
     pub struct F64x4(__m256d);
 
+    /// Sixteen f32.
+    #[derive(Clone, Copy)]
+    pub struct F32x16(__m512);
+
+    impl Lanes for F32x16 {
+        type E = f32;
+        const N: usize = 16;
+        const FULL: bool = true;
+        #[inline(always)]
+        fn splat(x: f32) -> Self {
+            // SAFETY: this type is used in code compiled for AVX-512 only.
+            F32x16(unsafe { _mm512_set1_ps(x) })
+        }
+        #[inline(always)]
+        unsafe fn load(p: *const f32) -> Self {
+            // SAFETY: as above, and the caller's promise.
+            F32x16(unsafe { _mm512_loadu_ps(p) })
+        }
+        #[inline(always)]
+        unsafe fn store(self, p: *mut f32) {
+            // SAFETY: as above, and the caller's promise.
+            unsafe { _mm512_storeu_ps(p, self.0) };
+        }
+        #[inline(always)]
+        fn mul_add(self, b: Self, c: Self) -> Self {
+            // SAFETY: as above.
+            F32x16(unsafe { _mm512_fmadd_ps(self.0, b.0, c.0) })
+        }
+        #[inline(always)]
+        fn plus(self, b: Self) -> Self {
+            // SAFETY: as above.
+            F32x16(unsafe { _mm512_add_ps(self.0, b.0) })
+        }
+        #[inline(always)]
+        fn relu(self) -> Self {
+            // SAFETY: as above. "Not less or equal" holds for NaN too.
+            F32x16(unsafe {
+                _mm512_maskz_mov_ps(_mm512_cmp_ps_mask::<_CMP_NLE_UQ>(self.0, _mm512_setzero_ps()), self.0)
+            })
+        }
+    }
+
     macro_rules! avx_lanes {
-        ($v:ident $t:ident $n:literal $set:ident $load:ident $store:ident $fma:ident $add:ident $and:ident $cmp:ident $zero:ident |$rows:ident| $transpose:block) => {
+        ($v:ident $widest:ident $t:ident $n:literal $set:ident $load:ident $store:ident $fma:ident $add:ident $and:ident $cmp:ident $zero:ident |$rows:ident| $transpose:block) => {
             impl Lanes for $v {
                 type E = $t;
                 const N: usize = $n;
@@ -191,12 +236,13 @@ mod avx2 {
                 }
             }
             impl HasLanes for $t {
+                type Widest = $widest;
                 type Wide = $v;
                 type Plain = Arr<$t, $n>;
             }
         };
     }
-    avx_lanes!(F32x8 f32 8 _mm256_set1_ps _mm256_loadu_ps _mm256_storeu_ps _mm256_fmadd_ps _mm256_add_ps _mm256_and_ps _mm256_cmp_ps _mm256_setzero_ps |rows| {
+    avx_lanes!(F32x8 F32x16 f32 8 _mm256_set1_ps _mm256_loadu_ps _mm256_storeu_ps _mm256_fmadd_ps _mm256_add_ps _mm256_and_ps _mm256_cmp_ps _mm256_setzero_ps |rows| {
         // SAFETY: as above.
         unsafe {
             // pairs, then fours, then halves
@@ -217,7 +263,7 @@ mod avx2 {
             }
         }
     });
-    avx_lanes!(F64x4 f64 4 _mm256_set1_pd _mm256_loadu_pd _mm256_storeu_pd _mm256_fmadd_pd _mm256_add_pd _mm256_and_pd _mm256_cmp_pd _mm256_setzero_pd |rows| {
+    avx_lanes!(F64x4 F64x4 f64 4 _mm256_set1_pd _mm256_loadu_pd _mm256_storeu_pd _mm256_fmadd_pd _mm256_add_pd _mm256_and_pd _mm256_cmp_pd _mm256_setzero_pd |rows| {
         // SAFETY: as above.
         unsafe {
             let (a, b) = (_mm256_unpacklo_pd(rows[0].0, rows[1].0), _mm256_unpackhi_pd(rows[0].0, rows[1].0));

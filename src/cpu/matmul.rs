@@ -5,6 +5,7 @@ use crate::cpu::memory::HostBuf;
 use crate::cpu::simd::{SERIAL, SendPtr, Walk, chunks, twins};
 use crate::cpu::view::{View, ViewMut};
 use crate::dtype::Element;
+use num_complex::Complex;
 
 /// Multiply-adds from which one product is split inside itself rather than run whole on one thread.
 const SPLIT: usize = 1 << 20;
@@ -184,7 +185,7 @@ macro_rules! float_gemm {
                     let threads = if split { gemm::Parallelism::Rayon(0) } else { gemm::Parallelism::None };
                     let s = |x: usize| x as isize;
                     // SAFETY: as above; `dst` is read only where the bias was put.
-                    unsafe {
+                    let run = || unsafe {
                         gemm::gemm(
                             p.m,
                             p.n,
@@ -206,7 +207,9 @@ macro_rules! float_gemm {
                             false,
                             threads,
                         );
-                    }
+                    };
+                    // handed to rayon's threads as a whole: they would else be woken for each of its parts
+                    if split { rayon::scope(|_| run()) } else { run() }
                     if relu {
                         // SAFETY: every element of the output is written by now.
                         chunks(p.m, rows, |r| unsafe { relu_rows(p.rows(r)) });
@@ -261,8 +264,9 @@ macro_rules! float_gemm {
                     for i in 0..p.m {
                         // SAFETY: i < m, j < n.
                         unsafe {
-                            let (o, v) = (p.out.get().add(i * p.out_rs), bias.get().add(i * rs));
+                            let (o, v) = (p.out.get().add(i * p.out_rs), bias.get().cast_const().add(i * rs));
                             match (p.out_cs, cs) {
+                                (1, 1) if beta == 1.0 => std::ptr::copy_nonoverlapping(v, o, p.n),
                                 (1, 1) => (0..p.n).for_each(|j| o.add(j).write(beta * *v.add(j))),
                                 (1, 0) => {
                                     let x = beta * *v;
@@ -367,6 +371,57 @@ macro_rules! int_gemm {
     )*};
 }
 int_gemm!(i64);
+
+macro_rules! complex_gemm {
+    ($($t:ident)*) => {$(
+        impl Gemm for Complex<$t> {
+            type Scale = Complex<$t>;
+
+            fn product(p: Product<Self>, alpha: Self, beta: Self, relu: bool, split: bool) {
+                debug_assert!(!relu, "complex numbers have no order");
+                let zero = Complex::new(0.0, 0.0);
+                let bias = p.bias.filter(|_| beta != zero);
+                for i in 0..if bias.is_some() { p.m } else { 0 } {
+                    for j in 0..p.n {
+                        // SAFETY: i < m, j < n.
+                        unsafe {
+                            let b = bias.map_or(zero, |(bias, rs, cs)| *bias.get().add(i * rs + j * cs));
+                            p.out.get().add(i * p.out_rs + j * p.out_cs).write(beta * b);
+                        }
+                    }
+                }
+                let split = split && p.m * p.n * p.k >= SPLIT / 2;
+                let threads = if split { gemm::Parallelism::Rayon(0) } else { gemm::Parallelism::None };
+                let s = |x: usize| x as isize;
+                // SAFETY: the strides of the operands reach valid elements; `dst` is read only where the bias was put.
+                unsafe {
+                    gemm::gemm(
+                        p.m,
+                        p.n,
+                        p.k,
+                        p.out.get(),
+                        s(p.out_cs),
+                        s(p.out_rs),
+                        bias.is_some(),
+                        p.a.get().cast_const(),
+                        s(p.a_cs),
+                        s(p.a_rs),
+                        p.b.get().cast_const(),
+                        s(p.b_cs),
+                        s(p.b_rs),
+                        Complex::new(1.0, 0.0),
+                        alpha,
+                        false,
+                        false,
+                        false,
+                        threads,
+                    );
+                }
+            }
+        }
+    )*};
+}
+complex_gemm!(f32 f64);
 
 #[cfg(test)]
 mod tests {

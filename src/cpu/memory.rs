@@ -1,6 +1,7 @@
 //! Host memory for tensors: 64-byte aligned, uninitialised blocks that are kept by size class, since a fresh large block
 //! costs a page fault for each 4 KiB at its first write, several times what an elementwise kernel costs.
 
+use crate::cpu::simd::copy_bytes;
 use crate::dtype::Element;
 use parking_lot::Mutex;
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
@@ -89,7 +90,7 @@ impl HostBuf {
     pub fn from_bytes(bytes: &[u8]) -> HostBuf {
         let buf = HostBuf::alloc(bytes.len());
         // SAFETY: the block holds as many bytes and nobody else knows it.
-        unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), buf.ptr(), bytes.len()) };
+        unsafe { copy_bytes(bytes.as_ptr(), buf.ptr(), bytes.len()) };
         buf
     }
 
@@ -166,12 +167,23 @@ fn dangling() -> NonNull<u8> {
 fn fresh(layout: Layout) -> NonNull<u8> {
     // SAFETY: every class has a size above zero.
     let ptr = NonNull::new(unsafe { alloc(layout) }).unwrap_or_else(|| handle_alloc_error(layout));
-    #[cfg(target_os = "linux")]
     if layout.align() >= HUGE {
-        // SAFETY: advice on whole pages of a block just made; where it is not taken nothing changes.
-        unsafe { libc::madvise(ptr.as_ptr().cast(), layout.size() & !4095, libc::MADV_HUGEPAGE) };
+        advise_huge(ptr.as_ptr(), layout.size());
     }
     ptr
+}
+
+/// Asks the system to back memory that is about to be written by huge pages, as far as such lie in it whole: each page that
+/// is touched first costs a fault.
+pub fn advise_huge(ptr: *mut u8, bytes: usize) {
+    let skip = ptr.align_offset(HUGE);
+    #[cfg(target_os = "linux")]
+    if bytes >= skip && bytes - skip >= HUGE {
+        // SAFETY: advice on whole pages of memory that the caller has; where it is not taken nothing changes.
+        unsafe { libc::madvise(ptr.add(skip).cast(), (bytes - skip) & !(HUGE - 1), libc::MADV_HUGEPAGE) };
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = (skip, bytes);
 }
 
 fn small_class(bytes: usize) -> usize {

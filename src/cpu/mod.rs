@@ -1,10 +1,12 @@
 //! CPU kernels over raw strided views, split by rayon. No tensors here, and nothing of the GPU.
 
+pub mod complex;
 pub mod conv;
 pub mod copy;
 pub mod fold;
 pub mod index;
 pub mod lanes;
+pub mod lines;
 pub mod loss;
 pub mod matmul;
 pub mod memory;
@@ -18,4 +20,5 @@ pub mod scan;
 pub mod simd;
 pub mod softmax;
 pub mod sort;
+pub mod team;
 pub mod view;

@@ -9,7 +9,8 @@ mod gather;
 #[cfg(test)]
 mod tests;
 
-use crate::cpu::simd::{copy_past_cache, fence};
+use crate::cpu::simd::{PAST_CACHE, copy_past_cache, fence};
+use crate::cpu::team::share;
 use crate::dtype::DType;
 use crate::layout::collapse;
 use crate::num::{CastFn, cast_cpu, fill};
@@ -17,7 +18,6 @@ use crate::program::{Action, BlockFn, Program, Reg};
 use crate::scalar::Scalar;
 use crate::shape::Dims;
 use gather::{TILE, gather_panel, transfer};
-use rayon::prelude::*;
 use smallvec::SmallVec;
 use std::cell::RefCell;
 use std::ops::Range;
@@ -33,10 +33,6 @@ const PANELS: usize = 256 * 1024;
 const PANEL_ROWS: usize = 16;
 /// Without scratch a block is only the unit of work.
 const BARE_BLOCK: usize = 16 * 1024;
-
-/// Bytes from which on a result is written past the cache, which it would fill with what is read from memory anyway by the time
-/// that somebody wants it.
-const PAST_CACHE: usize = 12 << 20;
 
 /// Where a register's elements of the current block are.
 #[derive(Clone, Copy, Debug)]
@@ -120,7 +116,7 @@ pub unsafe fn run(
         return unsafe { plan.run(0, units) };
     }
     let tasks = units.min(4 * rayon::current_num_threads());
-    (0..tasks).into_par_iter().for_each(|t| {
+    share(tasks, &|t| {
         // SAFETY: the caller's promise; tasks have disjoint units.
         unsafe { plan.run(units * t / tasks, units * (t + 1) / tasks) }
     });

@@ -59,6 +59,8 @@ folds! {
     CountNonzero<T> -> i64 { 0; |a, x| a + i64::from(x != T::ZERO); |a, b| a + b }
     /// Sum in f64.
     SumF64<T> -> f64 { 0.0; |a, x| a + x.to_f64(); |a, b| a + b }
+    /// Product in f64.
+    ProdF64<T> -> f64 { 1.0; |a, x| a * x.to_f64(); |a, b| a * b }
     /// Sum of squares in f64.
     Squares<T> -> f64 { 0.0; |a, x| a + x.to_f64() * x.to_f64(); |a, b| a + b }
     /// Sum of magnitudes in f64.

@@ -1,7 +1,6 @@
 //! How kernels get vector code and threads: loops compiled twice (baseline and AVX2 with FMA) and chosen once at run time,
 //! and a split into chunks that depends on sizes alone, so that results never depend on the number of threads.
 
-use rayon::prelude::*;
 use std::ops::Range;
 
 /// Work below this many simple operations is not worth waking another thread for.
@@ -17,6 +16,43 @@ pub fn wide() -> bool {
     }
     #[cfg(not(target_arch = "x86_64"))]
     false
+}
+
+/// Bytes from which on a result is written past the cache: more than the last level of most holds, so that nothing of it would
+/// be left there when somebody reads it. Smaller ones are written faster into the cache.
+pub const PAST_CACHE: usize = 32 << 20;
+
+/// Asks for the cache lines of some bytes that are read soon.
+#[inline(always)]
+pub fn prefetch(from: *const u8, bytes: usize) {
+    #[cfg(target_arch = "x86_64")]
+    for at in (0..bytes).step_by(64) {
+        // SAFETY: every x86-64 CPU has the instruction, which reads nothing and takes any address.
+        unsafe { std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(from.wrapping_add(at).cast()) };
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = (from, bytes);
+}
+
+/// Copies bytes with as many threads as pay, and past the cache where they are many.
+///
+/// # Safety
+/// As `copy_nonoverlapping`.
+pub unsafe fn copy_bytes(from: *const u8, to: *mut u8, bytes: usize) {
+    const PIECE: usize = 1 << 18;
+    let (from, to) = (SendPtr(from.cast_mut()), SendPtr(to));
+    chunks(bytes, PIECE, |r| {
+        // SAFETY: a part of what the caller promises.
+        unsafe {
+            let (from, to) = (from.get().cast_const().add(r.start), to.get().add(r.start));
+            if bytes < PAST_CACHE {
+                std::ptr::copy_nonoverlapping(from, to, r.len());
+            } else {
+                copy_past_cache(from, to, r.len());
+                fence();
+            }
+        }
+    });
 }
 
 /// Copies bytes to memory that nobody reads soon, past the cache where the CPU can: its lines are then not read before they are
@@ -64,10 +100,48 @@ pub fn fence() {
     }
 }
 
+/// True where the CPU has the parts of AVX-512 that vector loops over f32 use, beside [`wide`].
+#[inline]
+pub fn widest() -> bool {
+    #[cfg(target_arch = "x86_64")]
+    {
+        is_x86_feature_detected!("avx512f")
+            && is_x86_feature_detected!("avx512bw")
+            && is_x86_feature_detected!("avx512dq")
+            && is_x86_feature_detected!("avx512vl")
+            && wide()
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    false
+}
+
 /// Declares a function whose body is compiled twice and picked by `wide()`:
 /// `twins!(fn name[T: Num][T](x: &[T]) -> T { … })`, generics declared first, then named. `fma` in `fn name[..][..](..; fma)`
-/// is a constant bool inside the body: whether a fused multiply-add is one instruction.
+/// is a constant bool inside the body: whether a fused multiply-add is one instruction. `avx512` before all of it is for bodies
+/// that are bound by arithmetic: they are compiled a third time, for AVX-512.
 macro_rules! twins {
+    (avx512 $(#[$m:meta])* $vis:vis fn $name:ident [$($g:tt)*][$($u:tt)*]($($arg:ident: $ty:ty),* $(,)?; $fma:ident) $(-> $ret:ty)? $body:block) => {
+        $(#[$m])*
+        #[allow(clippy::too_many_arguments, reason = "kernels take what they need")]
+        $vis fn $name<$($g)*>($($arg: $ty),*) $(-> $ret)? {
+            #[inline(always)]
+            #[allow(clippy::too_many_arguments, reason = "as outside")]
+            fn wider<$($g)*>($($arg: $ty,)* $fma: bool) $(-> $ret)? $body
+            #[cfg(target_arch = "x86_64")]
+            #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
+            #[allow(clippy::too_many_arguments, reason = "as outside")]
+            fn widest<$($g)*>($($arg: $ty),*) $(-> $ret)? {
+                wider::<$($u)*>($($arg,)* true)
+            }
+            #[cfg(target_arch = "x86_64")]
+            if $crate::cpu::simd::widest() {
+                // SAFETY: the CPU has what this form was compiled for.
+                return unsafe { widest::<$($u)*>($($arg),*) };
+            }
+            $crate::cpu::simd::twins!(fn narrower[$($g)*][$($u)*]($($arg: $ty),*; $fma) $(-> $ret)? { wider::<$($u)*>($($arg,)* $fma) });
+            narrower::<$($u)*>($($arg),*)
+        }
+    };
     ($(#[$m:meta])* $vis:vis fn $name:ident [$($g:tt)*][$($u:tt)*]($($arg:ident: $ty:ty),* $(,)?; $fma:ident) $(-> $ret:ty)? $body:block) => {
         $(#[$m])*
         #[allow(clippy::too_many_arguments, reason = "kernels take what they need")]
@@ -129,7 +203,7 @@ fn chunks_of(n: usize, chunk: usize, f: &(dyn Fn(Range<usize>) + Sync)) {
     match n.div_ceil(chunk) {
         0 => {}
         1 => f(0..n),
-        count => (0..count).into_par_iter().for_each(|i| f(i * chunk..((i + 1) * chunk).min(n))),
+        count => super::team::share(count, &|i| f(i * chunk..((i + 1) * chunk).min(n))),
     }
 }
 

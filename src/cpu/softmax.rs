@@ -24,7 +24,9 @@ macro_rules! vec_exp {
             #[inline(always)]
             fn vec_exp(self, fma: bool) -> $t {
                 let madd = |a: $t, b: $t, c: $t| if fma { a.mul_add(b, c) } else { a * b + c };
-                let x = if self < $low { $low } else { self };
+                // nothing is left of it: zero is put in at the end, for a product that underflows takes a CPU long
+                let gone = self < $low;
+                let x = if gone { 0.0 } else { self };
                 let x = if x > $high { $high } else { x };
                 // x = n ln 2 + r; adding the magic number leaves n in the low bits of the sum
                 let t = madd(x, std::$t::consts::LOG2_E, $magic);
@@ -37,6 +39,7 @@ macro_rules! vec_exp {
                 let (a, b) = (i >> 1, i - (i >> 1));
                 let scale = |k: $bits| $t::from_bits(((k + $bias) << $mantissa) as _);
                 let e = p * scale(a) * scale(b);
+                let e = if gone { 0.0 } else { e };
                 if self.is_nan() { self } else { e }
             }
             #[inline(always)]
@@ -163,18 +166,15 @@ fn along<T: Number>(
     });
 }
 
-/// Calls the body for blocks of `LANES` positions, then for the rest; `$len` is a constant in the first.
+/// Calls the body for blocks of at most `LANES` positions. How many is no constant: the compiler would unroll the body's loop
+/// before it looks for vectors.
 macro_rules! blocks {
     ($n:expr, |$i:ident, $len:ident| $body:expr) => {
         let mut $i = 0;
-        while $i + LANES <= $n {
-            let $len = LANES;
+        while $i < $n {
+            let $len = ($n - $i).min(LANES);
             $body;
             $i += LANES;
-        }
-        if $i < $n {
-            let $len = $n - $i;
-            $body;
         }
     };
 }
@@ -200,7 +200,7 @@ fn backward_row<A: VecFloat>(out: SendPtr<A>, grad: SendPtr<A>, y: SendPtr<A>, n
     backward_row_of::<A>(out, grad, y, n, log);
 }
 
-twins!(
+twins!(avx512
     fn forward_row_of[T: Number<Acc: VecFloat>][T](out: SendPtr<T>, x: SendPtr<T>, n: usize, log: bool; fma) {
         let (out, x) = (out.get(), x.get().cast_const());
         // SAFETY: both rows hold n elements.
@@ -244,7 +244,7 @@ twins!(
     }
 );
 
-twins!(
+twins!(avx512
     fn backward_row_of[T: Number<Acc: VecFloat>][T](
         out: SendPtr<T>, grad: SendPtr<T>, y: SendPtr<T>, n: usize, log: bool; fma
     ) {
@@ -266,68 +266,70 @@ twins!(
     }
 );
 
-twins!(
+twins!(avx512
     /// `len` columns at once; rows are `step` apart in input and output.
     fn forward_columns[T: Number<Acc: VecFloat>][T](
         out: SendPtr<T>, x: SendPtr<T>, step: usize, n: usize, len: usize, log: bool; fma
     ) {
         let (out, x) = (out.get(), x.get().cast_const());
         let (mut max, mut sum) = ([T::Acc::LEAST; WIDTH], [T::Acc::ZERO; WIDTH]);
+        let (max, sum) = (&mut max[..len], &mut sum[..len]);
         // SAFETY: n rows of len columns.
         unsafe {
             for k in 0..n {
                 let x = x.add(k * step);
-                blocks!(len, |i, w| for c in i..i + w {
+                for c in 0..len {
                     max[c] = greater(max[c], (*x.add(c)).acc());
-                });
+                }
             }
             for k in 0..n {
                 let x = x.add(k * step);
-                blocks!(len, |i, w| for c in i..i + w {
+                for c in 0..len {
                     sum[c] = sum[c].add((*x.add(c)).acc().sub(max[c]).vec_exp(fma));
-                });
+                }
             }
-            for s in &mut sum[..len] {
+            for s in sum.iter_mut() {
                 *s = if log { s.ln() } else { T::Acc::ONE.div(*s) };
             }
             for k in 0..n {
                 let (x, out) = (x.add(k * step), out.add(k * step));
                 if log {
-                    blocks!(len, |i, w| for c in i..i + w {
+                    for c in 0..len {
                         out.add(c).write(T::from_acc((*x.add(c)).acc().sub(max[c]).sub(sum[c])));
-                    });
+                    }
                 } else {
-                    blocks!(len, |i, w| for c in i..i + w {
+                    for c in 0..len {
                         out.add(c).write(T::from_acc((*x.add(c)).acc().sub(max[c]).vec_exp(fma).mul(sum[c])));
-                    });
+                    }
                 }
             }
         }
     }
 );
 
-twins!(
+twins!(avx512
     fn backward_columns[T: Number<Acc: VecFloat>][T](
         out: SendPtr<T>, grad: SendPtr<T>, y: SendPtr<T>, step: usize, n: usize, len: usize, log: bool; fma
     ) {
         let (out, grad, y) = (out.get(), grad.get().cast_const(), y.get().cast_const());
         let mut sum = [T::Acc::ZERO; WIDTH];
+        let sum = &mut sum[..len];
         // SAFETY: n rows of len columns.
         unsafe {
             for k in 0..n {
                 let (grad, y) = (grad.add(k * step), y.add(k * step));
-                blocks!(len, |i, w| for c in i..i + w {
+                for c in 0..len {
                     let g = (*grad.add(c)).acc();
                     sum[c] = sum[c].add(if log { g } else { g.mul((*y.add(c)).acc()) });
-                });
+                }
             }
             for k in 0..n {
                 let (grad, y, out) = (grad.add(k * step), y.add(k * step), out.add(k * step));
-                blocks!(len, |i, w| for c in i..i + w {
+                for c in 0..len {
                     let (g, v) = ((*grad.add(c)).acc(), (*y.add(c)).acc());
                     let r = if log { g.sub(v.vec_exp(fma).mul(sum[c])) } else { v.mul(g.sub(sum[c])) };
                     out.add(c).write(T::from_acc(r));
-                });
+                }
             }
         }
     }

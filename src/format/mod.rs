@@ -63,7 +63,7 @@ impl PrintOptions {
             &[DType::F32]
         } else {
             self.contents(&mut text, values, shape, indent);
-            &[DType::F32, DType::I64, DType::Bool]
+            &[DType::F32, DType::C64, DType::I64, DType::Bool]
         };
         if !hidden.contains(&dtype) {
             all.push(format!("dtype={dtype}"));
@@ -106,7 +106,8 @@ impl PrintOptions {
             assert_eq!(values.len(), numel(shape), "values to print must be all elements or the needed ones");
             values.formatted(self, Some(&picks(&indices, shape)))
         };
-        let block = Block { options: self, items: &values.items, width: values.width, shape, summarize };
+        let Formatted { items, width, pad } = &values;
+        let block = Block { options: self, items, width: *width, pad: *pad, shape, summarize };
         block.write(text, 0, 0, indent);
     }
 }
@@ -138,6 +139,8 @@ pub enum Values<'a> {
     Int(&'a [i64]),
     /// `torch.bool`
     Bool(&'a [bool]),
+    /// complex dtypes: the real and the imaginary parts
+    Complex(&'a [f64], &'a [f64]),
 }
 
 /// Prints a tensor under the options now set: `tensor([1., 2.], device='gpu:0', dtype=torch.float64, requires_grad=True)`.
@@ -184,6 +187,8 @@ fn picks(indices: &[Vec<usize>], shape: &[usize]) -> Vec<usize> {
 struct Formatted {
     items: Vec<String>,
     width: usize,
+    /// False where elements have their widths already.
+    pad: bool,
 }
 
 impl Values<'_> {
@@ -192,6 +197,7 @@ impl Values<'_> {
             Values::Float(v) => v.len(),
             Values::Int(v) => v.len(),
             Values::Bool(v) => v.len(),
+            Values::Complex(re, _) => re.len(),
         }
     }
 
@@ -201,10 +207,23 @@ impl Values<'_> {
         }
         let plain = |items: Vec<String>| {
             let width = items.iter().map(String::len).max().unwrap_or(0).max(1);
-            Formatted { items, width }
+            Formatted { items, width, pad: true }
         };
         match self {
             Values::Float(v) => floats(&chosen(v, picks), options),
+            Values::Complex(re, im) => {
+                // each part by its own rule; the imaginary ones follow without a gap
+                let (re, im) = (floats(&chosen(re, picks), options), floats(&chosen(im, picks), options));
+                let join = |(r, i): (&String, &String)| {
+                    let plus = if i.starts_with(['-', '+']) { "" } else { "+" };
+                    format!("{r:>0$}{plus}{i}j", re.width)
+                };
+                Formatted {
+                    items: re.items.iter().zip(&im.items).map(join).collect(),
+                    width: re.width + im.width + 1,
+                    pad: false,
+                }
+            }
             Values::Int(v) => plain(chosen(v, picks).iter().map(i64::to_string).collect()),
             Values::Bool(v) => {
                 plain(chosen(v, picks).iter().map(|&b| if b { "True" } else { "False" }.to_string()).collect())
@@ -230,6 +249,7 @@ fn floats(values: &[f64], options: &PrintOptions) -> Formatted {
     Formatted {
         items: values.iter().map(|&x| format(x)).collect(),
         width: deciding().map(|x| format(x).len()).max().unwrap_or(1),
+        pad: true,
     }
 }
 
@@ -238,6 +258,7 @@ struct Block<'a> {
     options: &'a PrintOptions,
     items: &'a [String],
     width: usize,
+    pad: bool,
     shape: &'a [usize],
     summarize: bool,
 }
@@ -250,7 +271,7 @@ impl Block<'_> {
     }
 
     fn item(&self, at: usize) -> String {
-        format!("{:>1$}", self.items[at], self.width)
+        if self.pad { format!("{:>1$}", self.items[at], self.width) } else { self.items[at].clone() }
     }
 
     /// Writes the `at`th sub-tensor of this depth.

@@ -24,11 +24,24 @@ pub fn array(values: Values, shape: &[usize], round: fn(f64) -> f64) -> String {
     let items = match values {
         Values::Float(v) if shape.is_empty() => vec![scalar(v[0], round)],
         Values::Float(v) => floats(&at.iter().map(|&i| v[i]).collect::<Vec<_>>(), round),
+        Values::Complex(re, im) => {
+            let chosen = |v: &[f64]| at.iter().map(|&i| v[i]).collect::<Vec<_>>();
+            let (re, im) = (floats(&chosen(re), round), floats(&chosen(im), round));
+            re.iter().zip(&im).map(|(r, i)| complex(r, i)).collect()
+        }
         Values::Int(v) => right(at.iter().map(|&i| v[i].to_string()).collect()),
         Values::Bool(v) => right(at.iter().map(|&i| if v[i] { "True" } else { "False" }.to_string()).collect()),
     };
     let mut items = items.into_iter();
     block(&mut items, shape, summarize, " ", LINE)
+}
+
+/// `1.5-2.j`: the `j` stands before the blanks that fill the imaginary part up.
+fn complex(re: &str, im: &str) -> String {
+    let (digits, blanks) = (im.trim(), im.len() - im.trim_start().len() + im.len() - im.trim_end().len());
+    let plus = if digits.starts_with('-') { "" } else { "+" };
+    let blanks = " ".repeat((blanks + digits.starts_with('-') as usize).saturating_sub(1));
+    format!("{re}{plus}{digits}j{blanks}")
 }
 
 fn right(items: Vec<String>) -> Vec<String> {

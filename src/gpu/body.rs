@@ -38,6 +38,10 @@ fn known(action: &Action, from: DType, to: DType) -> bool {
 
 /// Whether WGSL can express every step with these features.
 pub(super) fn supports(p: &Program, features: &Features) -> bool {
+    let complex = |d: &DType| d.is_complex();
+    if p.loads.iter().chain(&p.scalars).any(complex) || p.instrs.iter().any(|i| i.out.is_complex()) {
+        return false;
+    }
     if is_raw(p) {
         return true;
     }

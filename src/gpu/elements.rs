@@ -9,6 +9,9 @@ use std::fmt::Write;
 /// The conversions of packed dtypes, for every generated kernel that may need them.
 pub(super) const INDEX_WGSL: &str = include_str!("../../shaders/lib/index.wgsl");
 
+/// Programs with complex numbers are refused before anything is written.
+const NO_COMPLEX: &str = "no kernel has complex numbers";
+
 /// The WGSL type a dtype computes in.
 pub(super) fn wgsl_type(d: DType) -> &'static str {
     match d {
@@ -18,6 +21,7 @@ pub(super) fn wgsl_type(d: DType) -> &'static str {
         I64 => "vec2<u32>",
         F16 | BF16 | F32 => "f32",
         F64 => "f64",
+        C64 | C128 => unreachable!("{NO_COMPLEX}"),
     }
 }
 
@@ -28,6 +32,7 @@ pub(super) fn raw_dtype(d: DType) -> DType {
         I16 | F16 | BF16 => I16,
         I32 | U32 | F32 => U32,
         I64 | F64 => I64,
+        C64 | C128 => unreachable!("{NO_COMPLEX}"),
     }
 }
 
@@ -102,6 +107,7 @@ fn unpack(d: DType, word: &str, shift: &str) -> String {
         I32 => format!("bitcast<i32>({word})"),
         U32 => format!("({word})"),
         I64 | F64 => unreachable!("two words"),
+        C64 | C128 => unreachable!("{NO_COMPLEX}"),
     }
 }
 
@@ -116,6 +122,7 @@ pub(super) fn bits(d: DType, x: &str) -> String {
         F32 | I32 => format!("bitcast<u32>({x})"),
         U32 => format!("({x})"),
         I64 | F64 => unreachable!("two words"),
+        C64 | C128 => unreachable!("{NO_COMPLEX}"),
     }
 }
 
@@ -290,6 +297,7 @@ pub(super) fn scalar_expr(d: DType, name: &str) -> String {
         I64 => format!("vec2<u32>(P.{name}, P.{name}h)"),
         F16 | BF16 | F32 => format!("bitcast<f32>(P.{name})"),
         F64 => format!("P.{name}"),
+        C64 | C128 => unreachable!("{NO_COMPLEX}"),
     }
 }
 
@@ -310,6 +318,7 @@ pub(super) fn push_scalar(d: DType, s: Scalar, out: &mut Vec<u32>) {
             let b = s.to_f64().to_bits();
             out.extend([b as u32, (b >> 32) as u32]);
         }
+        C64 | C128 => unreachable!("{NO_COMPLEX}"),
     }
 }
 

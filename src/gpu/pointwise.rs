@@ -194,6 +194,7 @@ pub fn run(
             Scalar::Bool(b) => !b,
             Scalar::Int(i) => i == 0,
             Scalar::Float(f) => f.to_bits() == 0,
+            Scalar::Complex(_) => false,
         };
         let moved = match (loads, scalars) {
             ([src], []) => try_copy(rec, src, &stores[0], shape),

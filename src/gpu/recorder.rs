@@ -22,10 +22,10 @@ const SUBMIT_EVERY: u32 = 32;
 const SUBMIT_BYTES: u64 = 64 << 20;
 /// Submissions that may be unfinished before recording waits for the oldest.
 const IN_FLIGHT: usize = 8;
-/// Size of a shared staging chunk; larger uploads get a buffer of their own.
+/// Size of a shared staging chunk; larger uploads get one of their own.
 const CHUNK: u64 = 1 << 20;
-/// Staging chunks kept for reuse.
-const KEEP_CHUNKS: usize = 16;
+/// Bytes of staging chunks kept for reuse: drivers are slow to make and to map memory of the host.
+const KEEP_STAGED: u64 = 128 << 20;
 /// Free pool buffers are looked through each time this many submissions were made.
 const TRIM_EVERY: u64 = 64;
 
@@ -96,6 +96,8 @@ pub struct Recorder {
     params: Params,
     pub(super) readbacks: Readbacks,
     chunks: Vec<Chunk>,
+    /// Mapped chunks that nobody uses, the oldest first.
+    ready: VecDeque<wgpu::Buffer>,
     chunk_home: Sender<wgpu::Buffer>,
     chunks_back: Receiver<wgpu::Buffer>,
     in_flight: VecDeque<wgpu::SubmissionIndex>,
@@ -154,6 +156,7 @@ impl Recorder {
             pass: None,
             encoder: None,
             chunks: Vec::new(),
+            ready: VecDeque::new(),
             chunk_home,
             chunks_back,
             in_flight: VecDeque::new(),
@@ -406,17 +409,7 @@ impl Recorder {
         }
         let work = Work { bytes: data.len() as u64, flops: 0 };
         let _span = trace::span_with(Kind::Transfer, || ("Memcpy HtoD".into(), work));
-        let (buffer, at) = if padded > CHUNK {
-            let desc = wgpu::BufferDescriptor {
-                label: Some("wgtorch staging"),
-                size: padded,
-                usage: wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::MAP_WRITE,
-                mapped_at_creation: true,
-            };
-            (create_with(&self.device, &desc)?, 0)
-        } else {
-            self.chunk(padded)?
-        };
+        let (buffer, at) = self.chunk(padded)?;
         {
             let mut view = match buffer.get_mapped_range_mut(at..at + padded) {
                 Ok(v) => v,
@@ -430,9 +423,6 @@ impl Recorder {
                 view.slice(whole..whole + 4).copy_from_slice(&last);
             }
         }
-        if padded > CHUNK {
-            buffer.unmap();
-        }
         self.encoder().copy_buffer_to_buffer(&buffer, at, dst.raw(), offset, Some(padded));
         self.count.uploads += 1;
         self.staged += padded;
@@ -444,26 +434,42 @@ impl Recorder {
 
     /// Room in a mapped staging chunk.
     fn chunk(&mut self, bytes: u64) -> Result<(wgpu::Buffer, u64)> {
+        if bytes > CHUNK {
+            let buffer = self.staging(size_class(bytes))?;
+            // not last: that is the one in use for small uploads
+            self.chunks.insert(0, Chunk { buffer: buffer.clone(), used: CHUNK });
+            return Ok((buffer, 0));
+        }
         let fits = |c: &Chunk| c.used + bytes <= CHUNK;
         if !self.chunks.last().is_some_and(fits) {
-            let buffer = match self.chunks_back.try_recv() {
-                Ok(b) => b,
-                Err(_) => {
-                    let desc = wgpu::BufferDescriptor {
-                        label: Some("wgtorch staging"),
-                        size: CHUNK,
-                        usage: wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::MAP_WRITE,
-                        mapped_at_creation: true,
-                    };
-                    create_with(&self.device, &desc)?
-                }
-            };
+            let buffer = self.staging(CHUNK)?;
             self.chunks.push(Chunk { buffer, used: 0 });
         }
         let c = self.chunks.last_mut().expect("pushed above");
         let at = c.used;
         c.used += bytes.next_multiple_of(8);
         Ok((c.buffer.clone(), at))
+    }
+
+    /// A mapped buffer of a size, a used one where it has come back.
+    fn staging(&mut self, size: u64) -> Result<wgpu::Buffer> {
+        self.ready.extend(self.chunks_back.try_iter());
+        if let Some(i) = self.ready.iter().position(|b| b.size() == size) {
+            return Ok(self.ready.remove(i).expect("found there"));
+        }
+        let mut kept: u64 = self.ready.iter().map(wgpu::Buffer::size).sum();
+        while kept + size > KEEP_STAGED
+            && let Some(oldest) = self.ready.pop_front()
+        {
+            kept -= oldest.size();
+        }
+        let desc = wgpu::BufferDescriptor {
+            label: Some("wgtorch staging"),
+            size,
+            usage: wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::MAP_WRITE,
+            mapped_at_creation: true,
+        };
+        create_with(&self.device, &desc)
     }
 
     /// Records a copy between two buffers; offsets and length are multiples of 4.
@@ -548,7 +554,7 @@ impl Recorder {
         if let Some((sent, timer)) = times {
             timer.report(sent);
         }
-        for c in chunks.into_iter().take(KEEP_CHUNKS) {
+        for c in chunks.into_iter().filter(|c| c.buffer.size() <= KEEP_STAGED) {
             let (home, buffer) = (self.chunk_home.clone(), c.buffer.clone());
             c.buffer.map_async(wgpu::MapMode::Write, .., move |r| {
                 if r.is_ok() {

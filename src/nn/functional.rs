@@ -2,7 +2,7 @@
 
 use crate::ops::{
     AdaptiveSize, AttentionOptions, AvgPool2dOptions, Conv2dOptions, CrossEntropyOptions, EmbeddingOptions, IntoSizes,
-    LayerNormOptions, MaxPool2dOptions, MaybeTensor, Reduction,
+    LayerNormOptions, MaxPool2dOptions, MaybeTensor, PadOptions, Reduction,
 };
 use crate::tensor::Tensor;
 
@@ -46,6 +46,12 @@ pub fn adaptive_avg_pool2d(input: &Tensor, output_size: impl Into<AdaptiveSize>)
 #[track_caller]
 pub fn avg_pool2d(input: &Tensor, options: impl Into<AvgPool2dOptions>) -> Tensor {
     input.avg_pool2d(options)
+}
+
+/// Elements around a tensor, from the last dim on ([`Tensor::pad`]).
+#[track_caller]
+pub fn pad(input: &Tensor, pad: impl IntoSizes, options: impl Into<PadOptions>) -> Tensor {
+    input.pad(pad, options)
 }
 
 /// `max(x, 0)` ([`Tensor::relu`]).

@@ -1,8 +1,8 @@
 //! Layers: linear, convolution, dropout and changes of shape.
 
 use super::{Forward, Hooks, Module, Training, functional as F, init, parameter};
-use crate::error::{Result, ensure};
-use crate::ops::{Conv2dOptions, IntoSizes, Padding, Pair, empty};
+use crate::error::{Error, Result, bail, ensure};
+use crate::ops::{Conv2dOptions, IntoSizes, PadMode, Padding, Pair, empty};
 use crate::scalar::python_float;
 use crate::tensor::{Tensor, TensorOptions, unwrap};
 
@@ -123,6 +123,40 @@ impl Forward for Linear {
 pub enum PaddingMode {
     /// Zeros.
     Zeros,
+    /// The input mirrored, without the border itself.
+    Reflect,
+    /// The border, again and again.
+    Replicate,
+    /// The input's other end.
+    Circular,
+}
+
+impl PaddingMode {
+    fn pad(self) -> PadMode {
+        match self {
+            PaddingMode::Zeros => PadMode::Constant,
+            PaddingMode::Reflect => PadMode::Reflect,
+            PaddingMode::Replicate => PadMode::Replicate,
+            PaddingMode::Circular => PadMode::Circular,
+        }
+    }
+}
+
+impl std::str::FromStr for PaddingMode {
+    type Err = Error;
+    /// PyTorch's names: `"zeros"`, `"reflect"`, `"replicate"`, `"circular"`.
+    fn from_str(s: &str) -> Result<PaddingMode> {
+        Ok(match s {
+            "zeros" => PaddingMode::Zeros,
+            "reflect" => PaddingMode::Reflect,
+            "replicate" => PaddingMode::Replicate,
+            "circular" => PaddingMode::Circular,
+            _ => bail!(
+                Value,
+                "padding_mode must be one of {{'zeros', 'reflect', 'replicate', 'circular'}}, but got padding_mode='{s}'"
+            ),
+        })
+    }
 }
 
 /// 2-D cross-correlation with learned weights (`nn.Conv2d`).
@@ -142,6 +176,8 @@ pub struct Conv2d {
     pub bias: Option<Tensor>,
     stride: Pair,
     padding: Padding,
+    #[module(skip)]
+    padding_mode: PaddingMode,
     dilation: Pair,
     groups: usize,
     hooks: Hooks,
@@ -201,7 +237,24 @@ impl Conv2d {
         if self.bias.is_none() {
             text += ", bias=False";
         }
+        if self.padding_mode != PaddingMode::Zeros {
+            text += &format!(", padding_mode={}", format!("{:?}", self.padding_mode).to_lowercase());
+        }
         text
+    }
+
+    /// What is padded before and after the last dim and the one before it; an odd number goes to the end.
+    fn sides(&self) -> [isize; 4] {
+        let shape = self.weight.shape();
+        let [[top, bottom], [left, right]] = [0, 1].map(|d| match self.padding {
+            Padding::Size(p) => [p.hw[d] as isize; 2],
+            Padding::Valid => [0, 0],
+            Padding::Same => {
+                let all = self.dilation.hw[d] as isize * (shape[2 + d] as isize - 1);
+                [all / 2, all - all / 2]
+            }
+        });
+        [left, right, top, bottom]
     }
 }
 
@@ -250,11 +303,11 @@ impl Conv2dBuilder {
             Value,
             "padding='same' is not supported for strided convolutions"
         );
-        let PaddingMode::Zeros = self.padding_mode;
         let shape = [o, i / self.groups, kh as usize, kw as usize];
         let (weight, bias) = weight_and_bias(&shape, self.bias, self.factory)?;
-        let (stride, padding, dilation, groups) = (self.stride, self.padding, self.dilation, self.groups);
-        Ok(Conv2d { weight, bias, stride, padding, dilation, groups, hooks: Hooks::default() })
+        let (stride, padding, padding_mode) = (self.stride, self.padding, self.padding_mode);
+        let (dilation, groups) = (self.dilation, self.groups);
+        Ok(Conv2d { weight, bias, stride, padding, padding_mode, dilation, groups, hooks: Hooks::default() })
     }
 
     /// Draws the parameters.
@@ -270,8 +323,12 @@ impl Conv2dBuilder {
 impl Forward for Conv2d {
     #[track_caller]
     fn forward(&self, input: &Tensor) -> Tensor {
-        let options = Conv2dOptions::new().bias(&self.bias).stride(self.stride).padding(self.padding);
-        input.conv2d(&self.weight, options.dilation(self.dilation).groups(self.groups as i64))
+        let options = Conv2dOptions::new().bias(&self.bias).stride(self.stride);
+        let options = options.dilation(self.dilation).groups(self.groups as i64);
+        if self.padding_mode == PaddingMode::Zeros {
+            return input.conv2d(&self.weight, options.padding(self.padding));
+        }
+        input.pad(&self.sides()[..], self.padding_mode.pad()).conv2d(&self.weight, options)
     }
 }
 

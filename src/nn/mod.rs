@@ -10,6 +10,7 @@ mod layers;
 mod losses;
 mod module;
 mod norm;
+mod pads;
 mod pools;
 mod repr;
 mod state;
@@ -27,6 +28,11 @@ pub use layers::{Conv2d, Conv2dBuilder, Dropout, Flatten, Linear, LinearBuilder,
 pub use losses::{BCELoss, BCEWithLogitsLoss, CrossEntropyLoss, HuberLoss, L1Loss, MSELoss, NLLLoss, SmoothL1Loss};
 pub use module::{Field, Forward, Module, Training, Visitor, parameter};
 pub use norm::{LayerNorm, LayerNormBuilder};
+pub use pads::{
+    CircularPad1d, CircularPad2d, CircularPad3d, ConstantPad1d, ConstantPad2d, ConstantPad3d, ReflectionPad1d,
+    ReflectionPad2d, ReflectionPad3d, ReplicationPad1d, ReplicationPad2d, ReplicationPad3d, ZeroPad1d, ZeroPad2d,
+    ZeroPad3d,
+};
 pub use pools::{AdaptiveAvgPool2d, AdaptiveMaxPool2d, AvgPool2d, MaxPool2d};
 pub use repr::repr;
 pub use state::{IncompatibleKeys, StateDict};

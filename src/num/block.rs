@@ -161,6 +161,43 @@ where
 #[cfg(not(target_arch = "x86_64"))]
 pub(super) use plain as wide;
 
+/// The loop for machines with AVX-512: for f32 alone, in which most of the arithmetic of programs is.
+///
+/// # Safety
+/// Beside what `BlockFn` asks, [`widest_cpu`] is true.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,bmi2")]
+unsafe fn widest<R, const N: usize>(ins: &[*const u8], out: *mut u8, n: usize)
+where
+    R: Formula<F<true>, N, Out: Out<f32>>,
+{
+    // SAFETY: the caller's promise is the same.
+    unsafe { body::<R, F<true>, f32, N>(ins, out, n) }
+}
+
+/// The f32 loop of a formula for this machine. All with fused multiply-add give the same results.
+pub(super) fn f32_block<R, const N: usize>() -> BlockFn
+where
+    R: Formula<F<true>, N, Out: Out<f32>> + Formula<F<false>, N, Out: Out<f32>>,
+{
+    #[cfg(target_arch = "x86_64")]
+    if widest_cpu() {
+        return widest::<R, N>;
+    }
+    if wide_cpu() { wide::<R, F<true>, f32, N> } else { plain::<R, F<false>, f32, N> }
+}
+
+/// True where the machine runs [`widest`] loops.
+#[cfg(target_arch = "x86_64")]
+#[inline]
+fn widest_cpu() -> bool {
+    std::arch::is_x86_feature_detected!("avx512f")
+        && std::arch::is_x86_feature_detected!("avx512bw")
+        && std::arch::is_x86_feature_detected!("avx512dq")
+        && std::arch::is_x86_feature_detected!("avx512vl")
+        && wide_cpu()
+}
+
 /// The f32 block of formulas with sin, cos or tan: the vector loop's reduction holds up to [`leaf32::TRIG_MAX`]; larger
 /// arguments are computed in f64.
 pub(super) unsafe fn guarded<R, const N: usize>(ins: &[*const u8], out: *mut u8, n: usize)
@@ -169,7 +206,7 @@ where
     <R as Formula<F<true>, N>>::Out: Out<f32>,
     <R as Formula<F<false>, N>>::Out: Out<f32>,
 {
-    let f: BlockFn = if wide_cpu() { wide::<R, F<true>, f32, N> } else { plain::<R, F<false>, f32, N> };
+    let f = f32_block::<R, N>();
     let mut done = 0;
     while done < n {
         let m = (n - done).min(CHUNK);
@@ -246,7 +283,7 @@ where
     <R as Formula<F<true>, N>>::Out: Out<f32>,
     <R as Formula<F<false>, N>>::Out: Out<f32>,
 {
-    let f: BlockFn = if wide_cpu() { wide::<R, F<true>, f32, N> } else { plain::<R, F<false>, f32, N> };
+    let f = f32_block::<R, N>();
     let is_bool = size_of::<<<R as Formula<F<true>, N>>::Out as Out<f32>>::Mem>() == 1;
     // SAFETY: the caller's promise is the same.
     unsafe { half_by::<H, N>(f, is_bool, ins, out, n) }
@@ -293,7 +330,8 @@ unsafe fn half_by<H: Half, const N: usize>(f: BlockFn, is_bool: bool, ins: &[*co
     }
 }
 
-unsafe fn where_sized<M: Copy>(ins: &[*const u8], out: *mut u8, n: usize) {
+#[inline(always)]
+unsafe fn where_body<M: Copy>(ins: &[*const u8], out: *mut u8, n: usize) {
     let (c, a, b, out) = (ins[0], ins[1] as *const M, ins[2] as *const M, out as *mut M);
     // SAFETY: the caller's promise: `n` elements behind every pointer; each is read before its place is written.
     unsafe {
@@ -301,9 +339,9 @@ unsafe fn where_sized<M: Copy>(ins: &[*const u8], out: *mut u8, n: usize) {
         let mut done = 0;
         while done < n {
             let m = (n - done).min(CHUNK);
-            for (j, t) in tmp.iter_mut().enumerate().take(m) {
+            for j in 0..m {
                 let (yes, no) = (a.add(done + j).read(), b.add(done + j).read());
-                t.write(if c.add(done + j).read() != 0 { yes } else { no });
+                tmp[j].write(if c.add(done + j).read() != 0 { yes } else { no });
             }
             std::ptr::copy_nonoverlapping(tmp.as_ptr() as *const M, out.add(done), m);
             done += m;
@@ -311,13 +349,29 @@ unsafe fn where_sized<M: Copy>(ins: &[*const u8], out: *mut u8, n: usize) {
     }
 }
 
+unsafe fn where_plain<M: Copy>(ins: &[*const u8], out: *mut u8, n: usize) {
+    // SAFETY: the caller's promise is the same.
+    unsafe { where_body::<M>(ins, out, n) }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,fma,bmi2")]
+unsafe fn where_wide<M: Copy>(ins: &[*const u8], out: *mut u8, n: usize) {
+    // SAFETY: the caller's promise is the same.
+    unsafe { where_body::<M>(ins, out, n) }
+}
+#[cfg(not(target_arch = "x86_64"))]
+use where_plain as where_wide;
+
 /// `where` only moves elements: one loop for each element size. The output may be an operand, unless that is the
 /// condition and wider elements are selected.
 pub(super) fn where_block(d: DType) -> Option<BlockFn> {
+    let pick = |wide: BlockFn, plain: BlockFn| if wide_cpu() { wide } else { plain };
     Some(match d.size() {
-        1 => where_sized::<u8>,
-        2 => where_sized::<u16>,
-        4 => where_sized::<u32>,
-        _ => where_sized::<u64>,
+        1 => pick(where_wide::<u8>, where_plain::<u8>),
+        2 => pick(where_wide::<u16>, where_plain::<u16>),
+        4 => pick(where_wide::<u32>, where_plain::<u32>),
+        8 => pick(where_wide::<u64>, where_plain::<u64>),
+        _ => pick(where_wide::<[u64; 2]>, where_plain::<[u64; 2]>),
     })
 }

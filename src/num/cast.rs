@@ -2,7 +2,7 @@
 //!
 //! Floats become integers by truncation. What i32 (for u8, i8, i16 and i32) or i64 (for u32 and i64) cannot hold, NaN too, is
 //! that type's smallest value, as x86 has it; narrower integers and u32 then take the low bits. Integers wrap, become
-//! floats by rounding to nearest even, and anything but zero (NaN too) is true.
+//! floats by rounding to nearest even, and anything but zero (NaN too) is true. Of complex numbers the real part is taken.
 
 use super::block::wide_cpu;
 use super::f64_to_i64;
@@ -41,7 +41,7 @@ macro_rules! cells {
         impl Cell for $c { type Raw = $raw; }
     )*};
 }
-cells! { Bool u8; U8 u8; I8 i8; I16 i16; I32 i32; I64 i64; U32 u32; F16 u16; BF16 u16; F32 f32; F64 f64; }
+cells! { C64 [f32; 2]; C128 [f64; 2]; Bool u8; U8 u8; I8 i8; I16 i16; I32 i32; I64 i64; U32 u32; F16 u16; BF16 u16; F32 f32; F64 f64; }
 
 macro_rules! to {
     ($a:ident => $($b:ident)*, |$x:ident| $e:expr) => {$(
@@ -85,6 +85,44 @@ to!(F64 => BF16, |x| f32_to_bf16(x as f32));
 to!(F64 => Bool, |x| x != 0.0);
 to!(F64 => U8 I8 I16 I32, |x| f64_to_i32(x));
 to!(F64 => I64 U32, |x| f64_to_i64(x));
+
+// a complex number is converted by its real part, except that it is true where either part is not 0
+macro_rules! complex {
+    ($($c:ident $part:ident $raw:ident;)*) => {$(
+        impl To<$c> for Bool {
+            #[inline(always)]
+            fn to(x: u8) -> [$raw; 2] { [(x != 0) as u8 as $raw, 0.0] }
+        }
+        complex!(@from $c $raw: U8 I8 I16 I32 I64 U32 F16 BF16 F32 F64);
+        complex!(@to $c $part: U8 I8 I16 I32 I64 U32 F16 BF16 F32 F64);
+        impl To<Bool> for $c {
+            #[inline(always)]
+            fn to(x: [$raw; 2]) -> u8 { (x[0] != 0.0 || x[1] != 0.0) as u8 }
+        }
+    )*};
+    (@from $c:ident $raw:ident: $($a:ident)*) => {$(
+        impl To<$c> for $a {
+            #[inline(always)]
+            fn to(x: <$a as Cell>::Raw) -> [$raw; 2] { [<$a as To<F64>>::to(x) as $raw, 0.0] }
+        }
+    )*};
+    (@to $c:ident $part:ident: $($b:ident)*) => {$(
+        impl To<$b> for $c {
+            #[inline(always)]
+            fn to(x: <$c as Cell>::Raw) -> <$b as Cell>::Raw { <$part as To<$b>>::to(x[0]) }
+        }
+    )*};
+}
+complex! { C64 F32 f32; C128 F64 f64; }
+macro_rules! between_complex {
+    ($($a:ident => $b:ident $raw:ident;)*) => {$(
+        impl To<$b> for $a {
+            #[inline(always)]
+            fn to([re, im]: <$a as Cell>::Raw) -> [$raw; 2] { [re as $raw, im as $raw] }
+        }
+    )*};
+}
+between_complex! { C64 => C64 f32; C64 => C128 f64; C128 => C64 f32; C128 => C128 f64; }
 
 #[inline(always)]
 unsafe fn body<A: To<B>, B: Cell>(from: *const u8, to: *mut u8, n: usize) {
@@ -154,12 +192,30 @@ macro_rules! for_cell {
                 type $c = F64;
                 $e
             }
+            complex => unreachable!("{complex} is no real dtype"),
         }
     };
 }
 
+/// [`cast_cpu`] where one of them is complex: rare enough for one copy of each loop.
+fn cast_complex(from: DType, to: DType) -> CastFn {
+    match (from, to) {
+        (DType::C64, DType::C64) => plain::<C64, C64>,
+        (DType::C64, DType::C128) => plain::<C64, C128>,
+        (DType::C128, DType::C64) => plain::<C128, C64>,
+        (DType::C128, DType::C128) => plain::<C128, C128>,
+        (DType::C64, real) => for_cell!(real, B => plain::<C64, B> as CastFn),
+        (_, DType::C64) => for_cell!(from, A => plain::<A, C64> as CastFn),
+        (DType::C128, real) => for_cell!(real, B => plain::<C128, B> as CastFn),
+        (real, _) => for_cell!(real, A => plain::<A, C128> as CastFn),
+    }
+}
+
 /// The loop that converts packed elements of one dtype to another.
 pub fn cast_cpu(from: DType, to: DType) -> CastFn {
+    if from.is_complex() || to.is_complex() {
+        return cast_complex(from, to);
+    }
     let fast = wide_cpu();
     for_cell!(from, A => for_cell!(to, B => if fast { wide::<A, B> as CastFn } else { plain::<A, B> }))
 }
@@ -170,15 +226,30 @@ pub fn cast_cpu(from: DType, to: DType) -> CastFn {
 /// `to` is valid for writes of `n` elements of the dtype.
 pub unsafe fn fill(dtype: DType, value: Scalar, to: *mut u8, n: usize) {
     let mut one = [0u8; 8];
+    if let Scalar::Complex(z) = value {
+        // SAFETY: the caller's promise.
+        unsafe {
+            if dtype == DType::C128 {
+                std::slice::from_raw_parts_mut(to.cast::<num_complex::Complex<f64>>(), n).fill(z);
+            } else if dtype == DType::C64 {
+                let z = num_complex::Complex::new(z.re as f32, z.im as f32);
+                std::slice::from_raw_parts_mut(to.cast::<num_complex::Complex<f32>>(), n).fill(z);
+            } else {
+                fill(dtype, Scalar::Float(z.re), to, n);
+            }
+        }
+        return;
+    }
     let (bytes, from) = match value {
+        Scalar::Complex(_) => unreachable!("complex numbers come first"),
         Scalar::Bool(b) => ([b as u8, 0, 0, 0, 0, 0, 0, 0], DType::Bool),
         Scalar::Int(i) => (i.to_ne_bytes(), DType::I64),
         Scalar::Float(f) => (f.to_ne_bytes(), DType::F64),
     };
     // aligned, as a cast reads whole elements
     let source = [u64::from_ne_bytes(bytes)];
-    let mut target = [0u64];
-    // SAFETY: both hold one element of any dtype.
+    let mut target = [0u64; 2];
+    // SAFETY: both hold one element of the dtypes.
     unsafe { cast_cpu(from, dtype)(source.as_ptr() as *const u8, target.as_mut_ptr() as *mut u8, 1) };
     one.copy_from_slice(&target[0].to_ne_bytes());
     // SAFETY: the caller's promise.
@@ -188,13 +259,17 @@ pub unsafe fn fill(dtype: DType, value: Scalar, to: *mut u8, n: usize) {
             2 => std::slice::from_raw_parts_mut(to as *mut u16, n).fill(u16::from_ne_bytes([one[0], one[1]])),
             4 => std::slice::from_raw_parts_mut(to as *mut u32, n)
                 .fill(u32::from_ne_bytes([one[0], one[1], one[2], one[3]])),
-            _ => std::slice::from_raw_parts_mut(to as *mut u64, n).fill(target[0]),
+            8 => std::slice::from_raw_parts_mut(to as *mut u64, n).fill(target[0]),
+            _ => std::slice::from_raw_parts_mut(to as *mut [u64; 2], n).fill(target),
         }
     }
 }
 
 /// The conversion as a WGSL function on compute types, named `cast_<from>_<to>`.
 pub fn cast_wgsl(from: DType, to: DType) -> Option<WgslFn> {
+    if from.is_complex() || to.is_complex() {
+        return None;
+    }
     let mut uses = Vec::new();
     let mut call = |f: &str| -> String {
         uses.push(known(f));

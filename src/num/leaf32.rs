@@ -69,8 +69,10 @@ fn scale(x: f32, n: i32) -> f32 {
 #[inline(always)]
 pub(super) fn exp<const FMA: bool>(x: f32) -> f32 {
     let c = select(x > 89.0, 89.0, x);
-    let (n, r) = exp_split::<FMA>(select(c < -104.0, -104.0, c));
-    scale(exp_core::<FMA>(r), n)
+    // nothing is left of it: zero is put in at the end, for a product that underflows takes a CPU long
+    let gone = c < -104.0;
+    let (n, r) = exp_split::<FMA>(select(gone, 0.0, c));
+    select(gone, 0.0, scale(exp_core::<FMA>(r), n))
 }
 
 /// `e^x / 2`, which is finite for a while after `e^x` is not.

@@ -3,6 +3,7 @@
 
 mod block;
 mod cast;
+pub mod complex;
 #[cfg(test)]
 pub mod dual;
 mod lanes;

@@ -32,6 +32,7 @@ impl Kind {
             DType::I64 => Kind::I64,
             DType::F16 | DType::BF16 | DType::F32 => Kind::F32,
             DType::F64 => Kind::F64,
+            DType::C64 | DType::C128 => unreachable!("complex numbers have no WGSL"),
         }
     }
 
@@ -353,7 +354,8 @@ impl Ring for Val {}
 impl Arith for Val {
     fn div_trunc(self, o: Val) -> Val {
         match self.kind() {
-            Kind::F32 | Kind::F64 => (self / o).trunc(),
+            Kind::F64 => (self / o).trunc(),
+            Kind::F32 => self.kinds_own("trunc_div", &[o], Kind::F32),
             k => self.kinds_own("div", &[o], k),
         }
     }

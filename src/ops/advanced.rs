@@ -13,7 +13,7 @@ use crate::gpu::kernels::index as kernels;
 use crate::gpu::kernels::index_write::{self, Join, Pointers};
 use crate::scalar::Scalar;
 use crate::shape::{Dims, broadcast, contiguous_strides, expandable};
-use crate::stream::{CpuView, Kernel, Launch};
+use crate::stream::{CpuView, Kernel, Launch, OnComplex};
 use crate::tensor::{Ctx, Grads, Meta, Op, OutSpec, Saves, Tensor, apply_one, no_grads};
 use smallvec::SmallVec;
 use std::sync::Arc;
@@ -156,6 +156,9 @@ impl Kernel for Index {
     fn every_dtype(&self) -> bool {
         true
     }
+    fn on_complex(&self, _: usize) -> OnComplex {
+        OnComplex::Pairs { kernel: Arc::new(self.clone()), spread: false }
+    }
     fn checks_data(&self) -> bool {
         true
     }
@@ -267,6 +270,9 @@ impl Kernel for IndexPut {
             index_write::fold(launch.rec, &x, &at, &values, sum, true, &part)?;
         }
         if in_place { Ok(true) } else { copy(launch, &written, &to) }
+    }
+    fn on_complex(&self, _: usize) -> OnComplex {
+        OnComplex::Pairs { kernel: Arc::new(self.clone()), spread: false }
     }
     fn checks_data(&self) -> bool {
         true

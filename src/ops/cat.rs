@@ -8,9 +8,9 @@ use crate::error::{Result, bail, ensure};
 use crate::gpu::{self, GpuView};
 use crate::program::{Action, Instr, Program};
 use crate::shape::{Dims, wrap_dim};
-use crate::stream::{CpuView, Kernel, Launch};
+use crate::stream::{CpuView, Kernel, Launch, OnComplex};
 use crate::tensor::{
-    Ctx, Grads, In, Meta, Op, OutSpec, Saves, Tensor, apply_one, methods, no_grads, result_type, unwrap,
+    Ctx, Grads, In, Meta, Op, OutSpec, Saves, Tensor, apply_one, methods, no_grads, result_type, try_to_dtype, unwrap,
 };
 use smallvec::{SmallVec, smallvec};
 use std::sync::Arc;
@@ -79,6 +79,10 @@ impl Kernel for Cat {
             gpu::pointwise::run(launch.rec, launch.gpu, program, x.shape, &[*x], &[], &[to])?;
         }
         Ok(true)
+    }
+    fn on_complex(&self, _: usize) -> OnComplex {
+        // converted by `concatenate` where they were not complex
+        OnComplex::Pairs { kernel: Arc::new(Cat { dtype: self.dtype.to_real(), ..*self }), spread: false }
     }
     fn checks_data(&self) -> bool {
         false
@@ -150,6 +154,17 @@ pub(crate) fn concatenate(tensors: &[&Tensor], dim: isize) -> Result<Tensor> {
     }
     let sizes: Vec<usize> = tensors.iter().map(|t| if skipped(t) { 0 } else { t.shape()[d] }).collect();
     let used: Vec<&Tensor> = tensors.iter().copied().filter(|t| !skipped(t)).collect();
+    let forward = || {
+        let cat = Cat { dim: d, dtype };
+        if !dtype.is_complex() {
+            return apply_one(cat, &used);
+        }
+        let converted = used
+            .iter()
+            .map(|t| if t.dtype() == dtype { Ok((*t).clone()) } else { try_to_dtype(t, dtype) })
+            .collect::<Result<Vec<_>>>()?;
+        apply_one(cat, &converted.iter().collect::<Vec<_>>())
+    };
     let vjp = move |cx: &Ctx| {
         let mut at = 0;
         let mut grads = no_grads(sizes.len());
@@ -167,7 +182,7 @@ pub(crate) fn concatenate(tensors: &[&Tensor], dim: isize) -> Result<Tensor> {
         }
         Ok(grads)
     };
-    composite("CatBackward0", tensors, Saves::NONE, || apply_one(Cat { dim: d, dtype }, &used), vjp)
+    composite("CatBackward0", tensors, Saves::NONE, forward, vjp)
 }
 
 /// What joining functions take: slices, arrays and vectors of tensors or of references to them.

@@ -52,7 +52,7 @@ pub(crate) fn composite(
     } else {
         out
     };
-    if !grad_enabled() || !out.dtype().is_float() || !ins.iter().any(|t| t.requires_grad()) {
+    if !grad_enabled() || !out.dtype().is_differentiable() || !ins.iter().any(|t| t.requires_grad()) {
         return Ok(out);
     }
     let saved = crate::tensor::SavedSet {
@@ -75,7 +75,7 @@ pub(crate) fn composite(
 #[track_caller]
 pub(crate) fn replace(target: &Tensor, result: &Tensor) -> Result<Tensor> {
     let location = std::panic::Location::caller();
-    let node = result.grad_fn().filter(|_| target.dtype().is_float());
+    let node = result.grad_fn().filter(|_| target.dtype().is_differentiable());
     crate::tensor::check_inplace(target, result.requires_grad())?;
     crate::tensor::copy_into(target, crate::tensor::In::T(&result.detach()), location)?;
     crate::tensor::finish_inplace(target, node.map(|n| move |_: &Tensor| n));

@@ -73,7 +73,7 @@ fn move_to(t: &Tensor, device: Device) -> Result<Tensor> {
 methods! {
     /// The tensor as another dtype, on another device, or both; the tensor itself where it is so already (`tensor.to`).
     ///
-    /// Floats become integers by truncation toward zero. What i32 (for uint8, int8, int16 and int32) or i64 (for uint32 and
+    /// Complex numbers become real ones by dropping the imaginary part, which is said once. Floats become integers by truncation toward zero. What i32 (for uint8, int8, int16 and int32) or i64 (for uint32 and
     /// int64) cannot hold, NaN too, is that type's smallest value; narrower integers and uint32 then take its low bits. Copying
     /// from a GPU waits for it.
     ///
@@ -87,6 +87,7 @@ methods! {
         let mut t = self.0.clone();
         // the smaller dtype travels
         if let Some(d) = dtype && d != t.dtype() {
+            super::complex::warn_discards(t.dtype(), d);
             t = try_to_dtype(&t, d)?;
         }
         if let Some(d) = device && d != t.device() {
@@ -107,6 +108,7 @@ methods! {
 
     /// Overwrites the elements with another tensor's, broadcast and converted (`tensor.copy_`).
     fn copy_(&self, src: &Tensor) -> Tensor {
+        super::complex::warn_discards(src.dtype(), self.dtype());
         copy_tracked(self.0, src)?;
         Ok(self.0.clone())
     }

@@ -7,12 +7,14 @@ use crate::error::{Result, ensure};
 use crate::scalar::Scalar;
 use crate::shape::Shape;
 use crate::stream::Storage;
-use crate::tensor::{Tensor, TensorOptions, unwrap};
+use crate::tensor::{Tensor, TensorOptions, check_complex, unwrap};
 
 fn constant(value: Scalar, shape: Shape, options: TensorOptions, default: DType) -> Result<Tensor> {
     let device = options.device.unwrap_or_default();
     device.open()?;
-    let t = Tensor::constant(value, &shape, options.dtype.unwrap_or(default), device);
+    let dtype = options.dtype.unwrap_or(default);
+    check_complex(value, dtype)?;
+    let t = Tensor::constant(value, &shape, dtype, device);
     t.finish_creation(options)
 }
 
@@ -39,7 +41,7 @@ pub fn ones(shape: impl Into<Shape>, options: impl Into<TensorOptions>) -> Tenso
     unwrap(constant(Scalar::Int(1), shape.into(), options.into(), DType::F32))
 }
 
-/// All one value (`torch.full`); the dtype is the value's: bool, int64 or float32.
+/// All one value (`torch.full`); the dtype is the value's: bool, int64, float32 or complex64.
 ///
 /// # Panics
 /// As [`zeros`].
@@ -61,6 +63,15 @@ pub fn empty(shape: impl Into<Shape>, options: impl Into<TensorOptions>) -> Tens
     let dtype = options.dtype.unwrap_or(DType::F32);
     let t = Tensor::from_storage(Storage::new(device, dtype, shape.numel()), &shape, dtype);
     unwrap(t.finish_creation(options))
+}
+
+/// A 0-dim tensor of one number (`torch.scalar_tensor`), float32 by default whatever the number is.
+///
+/// # Panics
+/// As [`zeros`].
+#[track_caller]
+pub fn scalar_tensor(value: impl Into<Scalar>, options: impl Into<TensorOptions>) -> Tensor {
+    unwrap(constant(value.into(), ().into(), options.into(), DType::F32))
 }
 
 /// `0, 1, … end-1` and the forms with start and step (`torch.arange`): `arange(5)`, `arange((1., 2.5, 0.5))`.
@@ -116,7 +127,7 @@ pub fn try_arange(start: Scalar, end: Scalar, step: Scalar, options: TensorOptio
     let dtype = options.dtype.unwrap_or(if ints { DType::I64 } else { DType::F32 });
     let rest = TensorOptions { dtype: Some(dtype), ..options };
     let n = ((b - a) / s).ceil() as usize;
-    if dtype.is_float() {
+    if dtype.is_differentiable() {
         let v: Vec<f64> = (0..n).map(|i| a + i as f64 * s).collect();
         Tensor::from_vec(v, [n], rest)
     } else {

@@ -16,7 +16,7 @@ use crate::gpu::kernels::index_write::{self, Join, Pointers};
 use crate::ops::Operand;
 use crate::scalar::Scalar;
 use crate::shape::{Dims, wrap_dim};
-use crate::stream::{CpuView, Kernel, Launch};
+use crate::stream::{CpuView, Kernel, Launch, OnComplex};
 use crate::tensor::{Ctx, Grads, In, Meta, Op, OutSpec, Saves, Tensor, apply_one, methods, no_grads, to_dtype};
 use smallvec::SmallVec;
 use std::sync::Arc;
@@ -149,6 +149,14 @@ impl Kernel for ReadAt {
     }
     fn every_dtype(&self) -> bool {
         true
+    }
+    fn on_complex(&self, rank: usize) -> OnComplex {
+        match self.how {
+            Read::Gather | Read::Select if rank > 0 => {
+                OnComplex::Pairs { kernel: Arc::new(*self), spread: self.how == Read::Gather }
+            }
+            _ => OnComplex::Native,
+        }
     }
     fn checks_data(&self) -> bool {
         true
@@ -352,6 +360,13 @@ impl Kernel for WriteAt {
         }
         Ok(true)
     }
+    fn on_complex(&self, rank: usize) -> OnComplex {
+        let spread = matches!(self.how, Write::Scatter | Write::ScatterAdd);
+        if rank == 0 || self.value || self.how == Write::Fill {
+            return OnComplex::Refused;
+        }
+        OnComplex::Pairs { kernel: Arc::new(*self), spread }
+    }
     fn checks_data(&self) -> bool {
         true
     }
@@ -525,6 +540,47 @@ fn read(t: &Tensor, how: Read, dim: isize, index: &Tensor) -> Result<Tensor> {
 
 #[track_caller]
 fn write(t: &Tensor, how: Write, dim: isize, index: &Tensor, src: &Operand) -> Result<Tensor> {
+    if t.dtype().is_complex() {
+        return write_complex(t, how, dim, index, src);
+    }
+    write_as_given(t, how, dim, index, src)
+}
+
+/// [`write`] in the forms that work on pairs of parts: no 0-dim tensors, a source for each element, a real factor.
+#[track_caller]
+fn write_complex(t: &Tensor, how: Write, dim: isize, index: &Tensor, src: &Operand) -> Result<Tensor> {
+    let d = wrap_dim(dim, t.dim())?;
+    let lifted = |x: &Tensor| if x.dim() == 0 { x.checked().unsqueeze(0) } else { Ok(x.clone()) };
+    if how == Write::Fill {
+        if let Operand::Tensor(s) = src {
+            ensure!(
+                s.dim() == 0,
+                Runtime,
+                "index_fill_ only supports a 0-dimensional value tensor, but got tensor with {} dimension(s).",
+                s.dim()
+            );
+        }
+        // the index is checked, and the value's gradient counted, as for other dtypes
+        let none = Tensor::constant(false.into(), &t.shape(), DType::Bool, t.device());
+        let filled = none.checked().index_fill(dim, index, true)?;
+        return choose(&filled, src.as_in(), In::T(t));
+    }
+    let src = match src {
+        Operand::Tensor(s) => lifted(s)?,
+        Operand::Scalar(s) => Tensor::constant(*s, &lifted(index)?.shape(), t.dtype(), t.device()),
+    };
+    let (how, src) = match how {
+        Write::Add { alpha: Scalar::Complex(z) } => {
+            (Write::Add { alpha: Scalar::Int(1) }, src.checked().mul(Scalar::Complex(z))?)
+        }
+        how => (how, src),
+    };
+    let out = write_as_given(&lifted(t)?, how, d as isize, &lifted(index)?, &Operand::Tensor(src))?;
+    if t.dim() == 0 { out.checked().squeeze_dim(0) } else { Ok(out) }
+}
+
+#[track_caller]
+fn write_as_given(t: &Tensor, how: Write, dim: isize, index: &Tensor, src: &Operand) -> Result<Tensor> {
     let dim = wrap_dim(dim, t.dim())?;
     let (src, value) = match src {
         Operand::Tensor(s) => (s.clone(), false),

@@ -11,6 +11,7 @@ use crate::device::Device;
 use crate::dtype::DType;
 use crate::error::{Error, Result, bail, ensure};
 use crate::ops::Operand;
+use crate::scalar::Scalar;
 use crate::shape::broadcast;
 use crate::tensor::{Ctx, In, Saves, Tensor, methods, no_grads, to_dtype};
 use std::ops::{Range, RangeFrom, RangeFull, RangeInclusive, RangeTo, RangeToInclusive};
@@ -391,11 +392,12 @@ fn masked_fill(t: &Tensor, mask: &Tensor, value: Operand) -> Result<Tensor> {
         }
         Operand::Scalar(s) => {
             let fits = match dtype {
+                d if matches!(s, Scalar::Complex(z) if z.im != 0.0) => d.is_complex(),
                 DType::F32 => s.to_f64().is_infinite() || s.to_f64().is_nan() || s.to_f64().abs() <= f32::MAX as f64,
                 d if d.is_int() => s.to_f64() >= i64::MIN as f64 && s.to_f64() < 9.223_372_036_854_776e18,
                 _ => true,
             };
-            let name = if dtype.is_float() { "float" } else { "int64_t" };
+            let name = if dtype.is_differentiable() { "float" } else { "int64_t" };
             ensure!(fits, Runtime, "value cannot be converted to type {name} without overflow");
             Operand::Scalar(s.as_dtype(dtype))
         }

@@ -6,7 +6,7 @@ use crate::error::{Result, ensure};
 use crate::layout::Layout;
 use crate::scalar::Scalar;
 use crate::shape::Dims;
-use crate::tensor::{Tensor, apply_one, methods};
+use crate::tensor::{In, Tensor, apply_one, can_cast, methods, result_type, to_dtype};
 
 /// The factors of `addmm` and its kin: `beta * input + alpha * product`, 1 by default.
 #[non_exhaustive]
@@ -61,6 +61,30 @@ fn check_bias(bias: &Tensor, shape: &[usize], dtype: crate::DType) -> Result<()>
     Ok(())
 }
 
+#[track_caller]
+fn addr(t: &Tensor, vec1: &Tensor, vec2: &Tensor, o: AddmmOptions) -> Result<Tensor> {
+    ensure!(vec1.dim() == 1, Runtime, "addr: Expected 1-D argument vec1, but got {}-D", vec1.dim());
+    ensure!(vec2.dim() == 1, Runtime, "addr: Expected 1-D argument vec2, but got {}-D", vec2.dim());
+    let sizes = [vec1.numel() as isize, vec2.numel() as isize];
+    Layout::contiguous(Dims::from_slice(&t.shape())).expand(&sizes)?;
+    let dtype = result_type(&[In::T(t), In::T(vec1), In::T(vec2)]);
+    ensure!(
+        dtype.is_float() || [o.alpha, o.beta].iter().all(|f| f.category() != crate::dtype::Category::Float),
+        Runtime,
+        "For integral input tensors, argument alpha must not be a floating point number."
+    );
+    let (alpha, beta) =
+        if dtype.is_float() { (o.alpha, o.beta) } else { (o.alpha.as_dtype(dtype), o.beta.as_dtype(dtype)) };
+    let outer = vec1.checked().unsqueeze(1)?.checked().mul(vec2)?;
+    let outer = if o.alpha == Scalar::Int(1) { outer } else { outer.checked().mul(alpha)? };
+    // what is multiplied by 0 is not read, so that it cannot bring NaN along
+    if beta.to_f64() == 0.0 {
+        return Ok(to_dtype(&outer, dtype));
+    }
+    let own = if o.beta == Scalar::Int(1) { t.clone() } else { t.checked().mul(beta)? };
+    own.checked().add(outer)
+}
+
 /// A result that has the target's sizes, in its place.
 #[track_caller]
 fn put(target: &Tensor, result: &Tensor) -> Result<Tensor> {
@@ -110,6 +134,55 @@ methods! {
         check_bias(self.0, &[sa[0], sa[1], sb[2]], batch2.dtype())?;
         let op = Product::new(Form::Mm, "baddbmm", "BaddbmmBackward0", batch1, batch2).with_bias(o.alpha, o.beta);
         apply_one(op, &[self.0, batch1, batch2])
+    }
+
+    /// [`Tensor::baddbmm`] in place.
+    fn baddbmm_(&self, batch1: &Tensor, batch2: &Tensor, options: impl Into<AddmmOptions>) -> Tensor {
+        put(self.0, &self.baddbmm(batch1, batch2, options)?)
+    }
+
+    /// `beta * self + alpha * sum(batch1 @ batch2)` over the batch (`torch.addbmm`).
+    ///
+    /// # Panics
+    /// If the sizes do not fit, or the dtypes differ.
+    fn addbmm(&self, batch1: &Tensor, batch2: &Tensor, options: impl Into<AddmmOptions>) -> Tensor {
+        check_batches(batch1, batch2)?;
+        let (sa, sb) = (batch1.shape(), batch2.shape());
+        check_bias(self.0, &[sa[1], sb[2]], batch2.dtype())?;
+        // one long product: the batch is part of the dim that is summed over
+        let (long, n) = (sa[0] * sa[2], sb[2]);
+        let rows = batch1.checked().transpose(0, 1)?.checked().reshape([sa[1], long])?;
+        self.addmm(&rows, &batch2.checked().reshape([long, n])?, options)
+    }
+
+    /// [`Tensor::addbmm`] in place; as in PyTorch a tensor that only broadcasts to the product is resized to it.
+    fn addbmm_(&self, batch1: &Tensor, batch2: &Tensor, options: impl Into<AddmmOptions>) -> Tensor {
+        let result = self.addbmm(batch1, batch2, options)?;
+        if self.shape() != result.shape() {
+            self.resize_(result.shape())?;
+        }
+        put(self.0, &result)
+    }
+
+    /// `beta * self + alpha * vec1 ⊗ vec2`, the outer product (`torch.addr`); `self` broadcasts.
+    ///
+    /// # Panics
+    /// If the sizes do not fit.
+    fn addr(&self, vec1: &Tensor, vec2: &Tensor, options: impl Into<AddmmOptions>) -> Tensor {
+        addr(self.0, vec1, vec2, options.into())
+    }
+
+    /// [`Tensor::addr`] in place.
+    fn addr_(&self, vec1: &Tensor, vec2: &Tensor, options: impl Into<AddmmOptions>) -> Tensor {
+        let result = addr(self.0, vec1, vec2, options.into())?;
+        ensure!(
+            can_cast(result.dtype(), self.dtype()),
+            Runtime,
+            "result type {} can't be cast to the desired output type {}",
+            result.dtype().scalar_name(),
+            self.dtype().scalar_name()
+        );
+        put(self.0, &result)
     }
 
     /// `beta * self + alpha * mat @ vec` (`torch.addmv`).

@@ -12,8 +12,9 @@ use crate::gpu::kernels::matmul_exact;
 use crate::layout::Layout;
 use crate::scalar::Scalar;
 use crate::shape::{Dims, broadcast, numel};
-use crate::stream::{CpuView, Epilogue, Kernel, Launch};
+use crate::stream::{CpuView, Epilogue, Kernel, Launch, OnComplex};
 use crate::tensor::{Ctx, Grads, Meta, Op, OutSpec, Saves, Tensor, apply_one, methods, no_grads, view};
+use num_complex::Complex;
 use smallvec::SmallVec;
 use std::sync::Arc;
 
@@ -166,6 +167,11 @@ impl Kernel for Product {
         match out.dtype {
             DType::F32 => run!(f32, |s: Scalar| s.to_f64() as f32),
             DType::F64 => run!(f64, |s: Scalar| s.to_f64()),
+            DType::C64 => run!(Complex<f32>, |s: Scalar| {
+                let z = s.to_complex();
+                Complex::new(z.re as f32, z.im as f32)
+            }),
+            DType::C128 => run!(Complex<f64>, |s: Scalar| s.to_complex()),
             DType::I64 => run!(i64, |s: Scalar| s.to_i64()),
             d => bail!(NotImplemented, "\"{}\" not implemented for '{}'", self.name, d.scalar_name()),
         }
@@ -219,6 +225,10 @@ impl Kernel for Product {
         false
     }
 
+    fn on_complex(&self, _: usize) -> OnComplex {
+        OnComplex::Native
+    }
+
     fn absorb(&self, next: &Epilogue) -> Option<Arc<dyn Kernel>> {
         match next {
             Epilogue::Relu if !self.relu => Some(Arc::new(Product { relu: true, ..*self })),
@@ -263,10 +273,11 @@ impl Op for Product {
         }
         let loops = if self.form == Form::Mm { "addmm_impl_cpu_" } else { self.name };
         ensure!(a.dtype != DType::Bool, NotImplemented, "\"{loops}\" not implemented for 'Bool'");
-        let factors = [self.alpha, self.beta];
+        // PyTorch's kernel for batches truncates them
+        let factors = if self.name == "baddbmm" { [Scalar::Int(1); 2] } else { [self.alpha, self.beta] };
         for (factor, what) in factors.iter().zip(["alpha", "beta"]) {
             ensure!(
-                a.dtype.is_float() || self.form != Form::Mm || !matches!(factor, Scalar::Float(_)),
+                a.dtype.is_differentiable() || self.form != Form::Mm || !matches!(factor, Scalar::Float(_)),
                 Runtime,
                 "For integral input tensors, argument {what} must not be a floating point number."
             );
@@ -322,7 +333,7 @@ impl Op for Product {
 fn scaled(g: &crate::Checked, factor: Scalar) -> Result<Tensor> {
     match factor {
         Scalar::Int(1) => Ok((**g).clone()),
-        f if f.to_f64() == 1.0 => Ok((**g).clone()),
+        f if f.to_complex() == Complex::new(1.0, 0.0) => Ok((**g).clone()),
         f => g.mul(f),
     }
 }
@@ -341,6 +352,8 @@ pub(super) fn cpp_name(dtype: DType) -> &'static str {
         DType::BF16 => "c10::BFloat16",
         DType::F32 => "float",
         DType::F64 => "double",
+        DType::C64 => "c10::complex<float>",
+        DType::C128 => "c10::complex<double>",
     }
 }
 
@@ -531,8 +544,8 @@ methods! {
         Product::new(Form::Dot, "dot", "DotBackward0", self.0, tensor).run(self.0, tensor)
     }
 
-    /// [`Tensor::dot`] (`torch.vdot`, which conjugates complex numbers).
-    fn vdot(&self, tensor: &Tensor) -> Tensor { self.dot(tensor) }
+    /// [`Tensor::dot`] with the conjugate of the tensor (`torch.vdot`).
+    fn vdot(&self, tensor: &Tensor) -> Tensor { self.conj()?.checked().dot(tensor) }
 
     /// The product of every element of one vector with every one of another (`torch.outer`).
     ///

@@ -6,7 +6,7 @@ use super::views::IntoSizes;
 use crate::cpu::norm as k;
 use crate::cpu::simd::SendPtr;
 use crate::dtype::{DType, compute_float};
-use crate::error::{Result, ensure};
+use crate::error::{Result, bail, ensure};
 use crate::gpu::{self, GpuView};
 use crate::shape::{Dims, numel};
 use crate::stream::{CpuView, Kernel, Launch};
@@ -182,10 +182,27 @@ impl Op for LayerNorm {
         let over_rows =
             |t: &Tensor| if rows.is_empty() { Ok(t.clone()) } else { t.checked().sum_dim(&rows[..], false) };
         let bias_at = 1 + usize::from(self.weight);
+        let others = cx.needs(0) || self.weight && cx.needs(1);
+        // on a GPU a few fused kernels, on the CPU one; a gradient that is recorded is made of ops that have derivatives
+        let plain = matches!(g.dtype(), DType::F32 | DType::F64) && g.numel() > 0;
+        if others && plain && !g.device().is_gpu() && !grad_enabled() {
+            let (g, x, mean, rstd) = (g.checked().contiguous()?, cx.input(0)?, cx.output(1)?, cx.output(2)?);
+            let weight = if self.weight { Some(cx.input(1)?) } else { None };
+            let mut ins: SmallVec<[&Tensor; 5]> = [&g, &x, &mean, &rstd].into_iter().collect();
+            ins.extend(&weight);
+            let found = apply(LayerNormGrad(*self), &ins)?;
+            let at = [Some(0), self.weight.then_some(1), self.bias.then_some(bias_at)];
+            for (gradient, at) in found.into_iter().zip(at) {
+                if let Some(at) = at.filter(|&at| cx.needs(at)) {
+                    grads[at] = Some(gradient);
+                }
+            }
+            return Ok(grads);
+        }
         if self.bias && cx.needs(bias_at) {
             grads[bias_at] = Some(over_rows(g)?);
         }
-        if !(cx.needs(0) || self.weight && cx.needs(1)) {
+        if !others {
             return Ok(grads);
         }
         let x = cx.input(0)?;
@@ -216,6 +233,66 @@ impl Op for LayerNorm {
     }
 }
 
+/// Inputs: the result's gradient, what was normalised, means, reciprocal standard deviations, then the weight if there is
+/// one; outputs: the gradients of input, weight and bias.
+#[derive(Clone, Copy, Debug)]
+struct LayerNormGrad(LayerNorm);
+
+impl Kernel for LayerNormGrad {
+    fn name(&self) -> &'static str {
+        "layer_norm_backward"
+    }
+    fn cpu(&self, ins: &[CpuView], outs: &[CpuView]) -> Result<()> {
+        let x = &ins[1];
+        let n = numel(&x.shape[x.shape.len() - self.0.dims..]);
+        compute_float!(x.dtype, "LayerNormBackwardKernelImpl", T => {
+            let ptr = |v: &CpuView| SendPtr(v.ptr.cast::<T>());
+            let p = k::LayerNormGrad {
+                grad: ptr(&ins[0]),
+                x: ptr(x),
+                mean: ptr(&ins[2]),
+                rstd: ptr(&ins[3]),
+                weight: ins.get(4).map(ptr),
+                gx: ptr(&outs[0]),
+                gw: ptr(&outs[1]),
+                gb: ptr(&outs[2]),
+                rows: numel(x.shape) / n,
+                n,
+            };
+            // SAFETY: the inputs were made contiguous and have elements, the outputs are new.
+            unsafe { k::layer_norm_grad(&p) };
+        });
+        Ok(())
+    }
+    fn gpu(&self, _: &mut Launch, _: &[GpuView], _: &[GpuView]) -> Result<bool> {
+        // no GPU's gradient comes here
+        Ok(false)
+    }
+    fn checks_data(&self) -> bool {
+        false
+    }
+}
+
+impl Op for LayerNormGrad {
+    fn node_name(&self) -> &'static str {
+        "NativeLayerNormBackwardBackward0"
+    }
+    fn infer(&self, ins: &[Meta]) -> Result<SmallVec<[OutSpec; 2]>> {
+        let (shape, dtype) = (&ins[1].shape.0, ins[1].dtype);
+        let row = OutSpec { shape: Dims::from_slice(&shape[shape.len() - self.0.dims..]), dtype };
+        Ok([OutSpec { shape: shape.clone(), dtype }, row.clone(), row].into_iter().collect())
+    }
+    fn saves(&self, _: u8) -> Saves {
+        Saves::NONE
+    }
+    fn vjp(&self, _: &Ctx) -> Result<Grads> {
+        bail!(NotImplemented, "{}: run it without recording", self.name());
+    }
+    fn kernel(self: Arc<Self>) -> Arc<dyn Kernel> {
+        self
+    }
+}
+
 #[track_caller]
 fn layer_norm(x: &Tensor, normalized: &[usize], o: LayerNormOptions) -> Result<Tensor> {
     ensure!(
@@ -235,7 +312,7 @@ fn layer_norm(x: &Tensor, normalized: &[usize], o: LayerNormOptions) -> Result<T
     let shape = x.shape();
     if !shape.ends_with(normalized) {
         let list = normalized.iter().map(|n| format!(", {n}")).collect::<String>();
-        crate::error::bail!(
+        bail!(
             Runtime,
             "Given normalized_shape={normalized:?}, expected input with shape [*{list}], but got input of size{:?}",
             &shape[..]

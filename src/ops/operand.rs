@@ -3,6 +3,7 @@
 use crate::error::Result;
 use crate::scalar::Scalar;
 use crate::tensor::{Ctx, In, Tensor, unwrap};
+use num_complex::Complex;
 
 /// A tensor or a number: what `x.add(…)` and the operators take.
 #[derive(Clone, Debug)]
@@ -46,7 +47,7 @@ macro_rules! operand_from {
         }
     )*};
 }
-operand_from!(Scalar, bool, i8, i16, i32, i64, u8, u32, usize, f32, f64);
+operand_from!(Scalar, bool, i8, i16, i32, i64, u8, u32, usize, f32, f64, Complex<f32>, Complex<f64>);
 
 impl Ctx<'_> {
     /// A saved tensor operand, or the scalar that stood in its place.
@@ -75,7 +76,7 @@ macro_rules! operators {
             fn $assign_method(&mut self, other: R) { unwrap(self.checked().$inplace(other)); }
         }
         // one integer and one float type, so that `(2.0 * &x).sum()` infers
-        operators!(@scalars $trait $method: bool, i64, f64, Scalar);
+        operators!(@scalars $trait $method: bool, i64, f64, Scalar, Complex<f32>, Complex<f64>);
     )*};
     (@scalars $trait:ident $method:ident: $($t:ty),*) => {$(
         impl std::ops::$trait<&Tensor> for $t {

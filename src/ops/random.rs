@@ -120,6 +120,12 @@ methods! {
     /// # Panics
     /// If the dtype is no float, or the range is turned round.
     fn uniform_(&self, from: f64, to: f64) -> Tensor {
+        if self.is_complex() {
+            // each part by itself
+            let _no_grad = no_grad_guard();
+            self.view_as_real()?.checked().uniform_(from, to)?;
+            return Ok(self.0.clone());
+        }
         ensure!(from <= to, Runtime, "uniform_ expects to return a [from, to) range, but found from={from} > to={to}");
         if self.device().is_gpu() {
             floating(self.0, "uniform")?;
@@ -146,6 +152,16 @@ methods! {
     /// # Panics
     /// If the dtype is neither float32 nor float64, or `std` is negative.
     fn normal_(&self, mean: f64, std: f64) -> Tensor {
+        if self.is_complex() {
+            // each part has half of the variance
+            let _no_grad = no_grad_guard();
+            let parts = self.view_as_real()?;
+            parts.checked().normal_(0.0, std * std::f64::consts::FRAC_1_SQRT_2)?;
+            if mean != 0.0 {
+                parts.checked().select(-1, 0)?.checked().add_(mean)?;
+            }
+            return Ok(self.0.clone());
+        }
         ensure!(std >= 0.0, Runtime, "normal expects std >= 0.0, but found std {std}");
         if self.device().is_gpu() {
             floating(self.0, "normal")?;

@@ -6,14 +6,16 @@
 use super::compose::composite;
 use super::pointwise::select as choose;
 use super::views::IntoSizes;
+use crate::cpu::complex;
 use crate::dtype::{DType, compute};
 use crate::error::{Result, bail, ensure};
 use crate::gpu::GpuView;
 use crate::shape::{Dims, dim_mask, expandable};
-use crate::stream::{CpuView, Fed, Kernel, Launch};
+use crate::stream::{CpuView, Fed, Kernel, Launch, OnComplex};
 use crate::tensor::{
     Ctx, Grads, In, Meta, Op, OutSpec, Saves, Tensor, apply_one, grad_enabled, methods, one_grad, to_dtype,
 };
+use num_complex::Complex;
 use smallvec::SmallVec;
 use std::sync::Arc;
 
@@ -179,11 +181,29 @@ impl Kernel for Reduce {
         self.op_name()
     }
     fn cpu(&self, ins: &[CpuView], outs: &[CpuView]) -> Result<()> {
-        compute!(ins[0].dtype, T => self.run_cpu::<T>(&ins[0], outs));
+        match ins[0].dtype {
+            DType::C64 => complex::prod::<Complex<f32>>(outs[0].typed_mut(), ins[0].typed(), &self.mask),
+            DType::C128 => complex::prod::<Complex<f64>>(outs[0].typed_mut(), ins[0].typed(), &self.mask),
+            d => compute!(d, T => self.run_cpu::<T>(&ins[0], outs)),
+        }
         Ok(())
     }
     fn gpu(&self, launch: &mut Launch, ins: &[GpuView], outs: &[GpuView]) -> Result<bool> {
+        if ins[0].dtype.is_complex() {
+            return Ok(false);
+        }
         self.run_gpu(launch, None, ins, outs)
+    }
+    fn on_complex(&self, _: usize) -> OnComplex {
+        match self.kind {
+            Kind::Prod => OnComplex::Native,
+            Kind::Sum | Kind::Mean => {
+                let mask = self.mask.iter().copied().chain([false]).collect();
+                let kernel = Reduce { mask, dtype: self.dtype.to_real(), ..self.clone() };
+                OnComplex::Pairs { kernel: Arc::new(kernel), spread: false }
+            }
+            _ => OnComplex::Refused,
+        }
     }
     fn checks_data(&self) -> bool {
         false
@@ -312,7 +332,7 @@ pub(crate) fn reduction(t: &Tensor, kind: Kind, dims: Option<&[isize]>, keepdim:
 
 /// The dtype sums are kept in: int64 for bools and integers.
 fn sum_dtype(d: DType) -> DType {
-    if d.is_float() { d } else { DType::I64 }
+    if d.is_differentiable() { d } else { DType::I64 }
 }
 
 /// No dims is the overload without dims where nothing else differs from it.
@@ -339,7 +359,7 @@ fn sums(t: &Tensor, kind: Kind, dims: &[isize], options: ReduceOptions) -> Resul
 fn means(t: &Tensor, dims: &[isize], options: ReduceOptions) -> Result<Tensor> {
     let dtype = options.dtype.unwrap_or(t.dtype());
     ensure!(
-        dtype.is_float(),
+        dtype.is_differentiable(),
         NotImplemented,
         "mean(): could not infer output dtype. {} dtype must be either a floating point or complex dtype. Got: {}",
         if options.dtype.is_some() { "Optional" } else { "Input" },
@@ -351,6 +371,7 @@ fn means(t: &Tensor, dims: &[isize], options: ReduceOptions) -> Result<Tensor> {
 
 #[track_caller]
 fn nansum(t: &Tensor, dims: &[isize], options: ReduceOptions) -> Result<Tensor> {
+    ensure!(!t.dtype().is_complex(), Runtime, "nansum does not support complex inputs");
     if !t.dtype().is_float() {
         return sums(t, Kind::Sum, dims, options);
     }
@@ -366,10 +387,15 @@ fn nansum(t: &Tensor, dims: &[isize], options: ReduceOptions) -> Result<Tensor> 
     composite("NansumBackward0", &[t], Saves { inputs: 1, outputs: 0 }, forward, vjp)
 }
 
+/// Complex numbers as whether they are not zero, which is all that some reductions ask.
+fn as_truths(t: &Tensor) -> Result<Tensor> {
+    if t.dtype().is_complex() { t.checked().ne(0) } else { Ok(t.clone()) }
+}
+
 /// Whether any, or all, elements are not zero: bool, but uint8 for uint8 as in PyTorch.
 #[track_caller]
 fn truths(t: &Tensor, kind: Kind, dims: Option<&[isize]>, keepdim: bool) -> Result<Tensor> {
-    let truth = reduce(t, kind, dims, keepdim, DType::Bool)?;
+    let truth = reduce(&as_truths(t)?, kind, dims, keepdim, DType::Bool)?;
     Ok(if t.dtype() == DType::U8 { to_dtype(&truth, DType::U8) } else { truth })
 }
 
@@ -439,11 +465,11 @@ methods! {
     }
 
     /// How many elements are not zero (`torch.count_nonzero`).
-    fn count_nonzero(&self) -> Tensor { reduce(self.0, Kind::CountNonzero, None, false, DType::I64) }
+    fn count_nonzero(&self) -> Tensor { reduce(&as_truths(self.0)?, Kind::CountNonzero, None, false, DType::I64) }
 
     /// [`Tensor::count_nonzero`] over some dims.
     fn count_nonzero_dim(&self, dims: impl IntoSizes) -> Tensor {
-        reduce(self.0, Kind::CountNonzero, Some(&dims.into_sizes()), false, DType::I64)
+        reduce(&as_truths(self.0)?, Kind::CountNonzero, Some(&dims.into_sizes()), false, DType::I64)
     }
 
     /// The sum over leading dims and over those that the size has as 1: what undoes broadcasting (`tensor.sum_to_size`).

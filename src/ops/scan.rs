@@ -3,6 +3,7 @@
 use super::compose::replace;
 use super::on_gpu::{Temp, dense_as};
 use super::reduce::Reduce;
+use crate::cpu::complex;
 use crate::cpu::number::Number;
 use crate::cpu::scan::{ScanSpec, scan};
 use crate::dtype::{DType, compute};
@@ -10,8 +11,9 @@ use crate::error::Result;
 use crate::gpu::GpuView;
 use crate::gpu::kernels::scan as kernels;
 use crate::shape::wrap_dim;
-use crate::stream::{CpuView, Kernel, Launch};
+use crate::stream::{CpuView, Kernel, Launch, OnComplex};
 use crate::tensor::{Ctx, Grads, Meta, Op, OutSpec, Saves, Tensor, apply_one, methods, one_grad, to_dtype};
+use num_complex::Complex;
 use smallvec::SmallVec;
 use std::sync::Arc;
 
@@ -72,7 +74,11 @@ impl Kernel for Scan {
         if self.0.product { "cumprod" } else { "cumsum" }
     }
     fn cpu(&self, ins: &[CpuView], outs: &[CpuView]) -> Result<()> {
-        compute!(ins[0].dtype, T => self.run_cpu::<T>(&ins[0], &outs[0]));
+        match ins[0].dtype {
+            DType::C64 => complex::cumprod::<Complex<f32>>(outs[0].typed_mut(), ins[0].typed(), self.0),
+            DType::C128 => complex::cumprod::<Complex<f64>>(outs[0].typed_mut(), ins[0].typed(), self.0),
+            d => compute!(d, T => self.run_cpu::<T>(&ins[0], &outs[0])),
+        }
         Ok(())
     }
     fn gpu(&self, launch: &mut Launch, ins: &[GpuView], outs: &[GpuView]) -> Result<bool> {
@@ -95,6 +101,13 @@ impl Kernel for Scan {
     fn checks_data(&self) -> bool {
         false
     }
+    fn on_complex(&self, rank: usize) -> OnComplex {
+        // a running sum of one number is that number
+        if self.0.product || rank == 0 {
+            return OnComplex::Native;
+        }
+        OnComplex::Pairs { kernel: Arc::new(*self), spread: false }
+    }
 }
 
 impl Op for Scan {
@@ -102,7 +115,7 @@ impl Op for Scan {
         if self.0.product { "CumprodBackward0" } else { "CumsumBackward0" }
     }
     fn infer(&self, ins: &[Meta]) -> Result<SmallVec<[OutSpec; 2]>> {
-        let dtype = if ins[0].dtype.is_float() { ins[0].dtype } else { DType::I64 };
+        let dtype = if ins[0].dtype.is_differentiable() { ins[0].dtype } else { DType::I64 };
         Ok(OutSpec::one(ins[0].shape.0.clone(), dtype))
     }
     fn saves(&self, _: u8) -> Saves {

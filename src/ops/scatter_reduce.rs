@@ -54,6 +54,8 @@ struct Scatter {
     reduce: ScatterReduce,
     dim: usize,
     include_self: bool,
+    /// The index was one of whole slices (`index_reduce`).
+    slices: bool,
 }
 
 impl Scatter {
@@ -116,7 +118,7 @@ impl Scatter {
 
 impl Kernel for Scatter {
     fn name(&self) -> &'static str {
-        "scatter_reduce"
+        if self.slices { "index_reduce" } else { "scatter_reduce" }
     }
     fn cpu(&self, ins: &[CpuView], outs: &[CpuView]) -> Result<()> {
         compute!(ins[0].dtype, T => self.run::<T>(ins, &outs[0])).map_err(|b| {
@@ -162,7 +164,7 @@ impl Kernel for Scatter {
 
 impl Op for Scatter {
     fn node_name(&self) -> &'static str {
-        "ScatterReduceBackward0"
+        if self.slices { "IndexReduceBackward0" } else { "ScatterReduceBackward0" }
     }
     fn infer(&self, ins: &[Meta]) -> Result<SmallVec<[OutSpec; 2]>> {
         let (x, index, src) = (&ins[0], &ins[1], &ins[2]);
@@ -262,7 +264,7 @@ fn scatter_reduce(
     include_self: bool,
 ) -> Result<Tensor> {
     let index = int64(index, "scatter_reduce()")?;
-    let op = Scatter { reduce, dim: wrap_dim(dim, t.dim())?, include_self };
+    let op = Scatter { reduce, dim: wrap_dim(dim, t.dim())?, include_self, slices: false };
     if index.numel() == 0 {
         return composite(
             "ScatterReduceBackward0",
@@ -275,7 +277,75 @@ fn scatter_reduce(
     apply_one(op, &[t, &index, src])
 }
 
+/// `index_reduce` is a scatter whose index is the same for all elements of a slice.
+#[track_caller]
+fn index_reduce(
+    t: &Tensor,
+    dim: isize,
+    index: &Tensor,
+    source: &Tensor,
+    reduce: ScatterReduce,
+    include_self: bool,
+) -> Result<Tensor> {
+    ensure!(
+        reduce != ScatterReduce::Sum,
+        Runtime,
+        "index_reduce(): Expected reduce to be one of prod, mean, amax or amin but got sum."
+    );
+    ensure!(index.dim() <= 1, Index, "index_reduce_(): Index is supposed to be a vector");
+    ensure!(
+        t.dtype() == source.dtype(),
+        Runtime,
+        "index_reduce_(): self and source expected to have the same dtype, but got (self) {} and (source) {}",
+        t.dtype().scalar_name(),
+        source.dtype().scalar_name()
+    );
+    let index = int64(index, "index_reduce()")?;
+    let d = wrap_dim(dim, t.dim())?;
+    let count = if source.dim() == 0 { 1 } else { source.size_of(d as isize) };
+    ensure!(
+        source.dim() == t.dim() && index.numel() == count,
+        Index,
+        "index_reduce_(): Number of indices should be equal to source.size(dim)"
+    );
+    let mut places = vec![1; source.dim()];
+    if let Some(n) = places.get_mut(d) {
+        *n = count;
+    }
+    let index = index.checked().reshape(places)?.checked().expand(source.shape())?;
+    let unlike = (0..t.dim()).any(|i| i != d && t.shape()[i] != source.shape()[i]);
+    ensure!(!unlike, Runtime, "Source/destination tensor must have same slice shapes.");
+    if index.numel() == 0 {
+        return scatter_reduce(t, dim, &index, source, reduce, include_self);
+    }
+    apply_one(Scatter { reduce, dim: d, include_self, slices: true }, &[t, &index, source])
+}
+
 methods! {
+    /// The tensor with slices of `source` combined along a dim where the vector `index` says (`torch.index_reduce`); the
+    /// tensor's own values take part where `include_self`.
+    ///
+    /// # Panics
+    /// If the sizes do not fit, the dtypes differ, or a sum is asked for ([`Tensor::index_add`]).
+    ///
+    /// ```
+    /// # use wgtorch::{prelude::*, ScatterReduce};
+    /// let x = tensor!([1., 2.]);
+    /// let y = x.index_reduce(0, &tensor!([1, 1]), &tensor!([5., 3.]), ScatterReduce::Amax, true);
+    /// assert_eq!(y.to_vec::<f32>()?, [1., 5.]);
+    /// # Ok::<(), Error>(())
+    /// ```
+    fn index_reduce(&self, dim: isize, index: &Tensor, source: &Tensor, reduce: ScatterReduce, include_self: bool) -> Tensor {
+        index_reduce(self.0, dim, index, source, reduce, include_self)
+    }
+
+    /// [`Tensor::index_reduce`] in place.
+    fn index_reduce_(&self, dim: isize, index: &Tensor, source: &Tensor, reduce: ScatterReduce, include_self: bool) -> Tensor {
+        // the gradient reads the former values
+        let before = self.copy()?;
+        replace(self.0, &index_reduce(&before, dim, index, source, reduce, include_self)?)
+    }
+
     /// The tensor with the values of `src` combined along a dim where `index` says (`torch.scatter_reduce`); the tensor's
     /// own values take part where `include_self`.
     ///

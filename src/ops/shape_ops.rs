@@ -1,6 +1,7 @@
 //! Elements in another order or number: flips, rolls, triangles, diagonals, interleaved repeats; and grids of numbers.
 
 use super::compose::composite;
+use super::operand::Operand;
 use super::pointwise::select as choose;
 use super::views::IntoSizes;
 use crate::dtype::DType;
@@ -258,7 +259,30 @@ pub fn eye(n: usize, m: impl Into<Option<usize>>, options: impl Into<TensorOptio
     unwrap(make())
 }
 
-fn spaced(start: Scalar, end: Scalar, steps: usize, options: TensorOptions, f: impl Fn(f64) -> f64) -> Result<Tensor> {
+/// A number, which may come as a 0-dim tensor.
+fn bound(x: Operand, name: &str, which: &str) -> Result<Scalar> {
+    match x {
+        Operand::Scalar(s) => Ok(s),
+        Operand::Tensor(t) => {
+            ensure!(
+                t.dim() == 0,
+                Runtime,
+                "{name} only supports 0-dimensional start and end tensors, but got {which} with {} dimension(s).",
+                t.dim()
+            );
+            t.item_scalar()
+        }
+    }
+}
+
+fn spaced(
+    name: &str,
+    [start, end]: [Operand; 2],
+    steps: usize,
+    options: TensorOptions,
+    f: impl Fn(f64) -> f64,
+) -> Result<Tensor> {
+    let (start, end) = (bound(start, name, "start")?, bound(end, name, "end")?);
     let dtype = options.dtype.unwrap_or(DType::F32);
     let (a, b) = (start.to_f64(), end.to_f64());
     let step = if steps > 1 { (b - a) / (steps - 1) as f64 } else { 0.0 };
@@ -268,10 +292,10 @@ fn spaced(start: Scalar, end: Scalar, steps: usize, options: TensorOptions, f: i
     Tensor::from_vec(v.map(f).collect(), [steps], TensorOptions { dtype: Some(dtype), ..options })
 }
 
-/// `steps` numbers at equal distances from start to end, both included (`torch.linspace`).
+/// `steps` numbers at equal distances from start to end, numbers or 0-dim tensors, both included (`torch.linspace`).
 ///
 /// # Panics
-/// If the device cannot be opened.
+/// If the device cannot be opened, or a tensor has dims.
 ///
 /// ```
 /// # use wgtorch::{prelude::*, linspace};
@@ -280,12 +304,25 @@ fn spaced(start: Scalar, end: Scalar, steps: usize, options: TensorOptions, f: i
 /// ```
 #[track_caller]
 pub fn linspace(
-    start: impl Into<Scalar>,
-    end: impl Into<Scalar>,
+    start: impl Into<Operand>,
+    end: impl Into<Operand>,
     steps: usize,
     options: impl Into<TensorOptions>,
 ) -> Tensor {
-    unwrap(spaced(start.into(), end.into(), steps, options.into(), |x| x))
+    unwrap(try_linspace(start, end, steps, options))
+}
+
+/// [`linspace`] with its errors as values.
+///
+/// # Errors
+/// If the device cannot be opened, or a tensor has dims.
+pub fn try_linspace(
+    start: impl Into<Operand>,
+    end: impl Into<Operand>,
+    steps: usize,
+    options: impl Into<TensorOptions>,
+) -> Result<Tensor> {
+    spaced("linspace", [start.into(), end.into()], steps, options.into(), |x| x)
 }
 
 /// `base` to the power of [`linspace`]'s numbers (`torch.logspace`); base 10 in PyTorch's default.
@@ -294,13 +331,27 @@ pub fn linspace(
 /// If the device cannot be opened.
 #[track_caller]
 pub fn logspace(
-    start: impl Into<Scalar>,
-    end: impl Into<Scalar>,
+    start: impl Into<Operand>,
+    end: impl Into<Operand>,
     steps: usize,
     base: f64,
     options: impl Into<TensorOptions>,
 ) -> Tensor {
-    unwrap(spaced(start.into(), end.into(), steps, options.into(), |x| base.powf(x)))
+    unwrap(try_logspace(start, end, steps, base, options))
+}
+
+/// [`logspace`] with its errors as values.
+///
+/// # Errors
+/// If the device cannot be opened, or a tensor has dims.
+pub fn try_logspace(
+    start: impl Into<Operand>,
+    end: impl Into<Operand>,
+    steps: usize,
+    base: f64,
+    options: impl Into<TensorOptions>,
+) -> Result<Tensor> {
+    spaced("logspace", [start.into(), end.into()], steps, options.into(), |x| base.powf(x))
 }
 
 /// Vectors as the coordinates of a grid: one tensor each, over the grid's shape (`torch.meshgrid`). `"ij"` has the first
@@ -359,6 +410,28 @@ pub fn broadcast_tensors(tensors: &(impl TensorList + ?Sized)) -> Vec<Tensor> {
     list.iter().map(|t| t.expand(&shape[..])).collect()
 }
 
+/// The shape that tensors of these shapes broadcast to (`torch.broadcast_shapes`).
+///
+/// # Panics
+/// If they do not broadcast.
+///
+/// ```
+/// # use wgtorch::broadcast_shapes;
+/// assert_eq!(broadcast_shapes(&[&[5, 1][..], &[3]])[..], [5, 3]);
+/// ```
+#[track_caller]
+pub fn broadcast_shapes(shapes: &[&[usize]]) -> Shape {
+    unwrap(try_broadcast_shapes(shapes))
+}
+
+/// [`broadcast_shapes`] with its errors as values.
+///
+/// # Errors
+/// If they do not broadcast.
+pub fn try_broadcast_shapes(shapes: &[&[usize]]) -> Result<Shape> {
+    Ok(Shape(crate::layout::broadcast_shapes(shapes.iter().copied())?))
+}
+
 /// The positions of a triangle as two rows of indices.
 fn triangle_indices(rows: usize, cols: usize, offset: i64, upper: bool, options: TensorOptions) -> Result<Tensor> {
     let inside = |r: i64, c: i64| if upper { c - r >= offset } else { c - r <= offset };
@@ -415,4 +488,41 @@ pub fn try_one_hot(t: &Tensor, num_classes: Option<usize>) -> Result<Tensor> {
     shape.push(classes);
     let zeros = Tensor::constant(0.into(), &shape, DType::I64, t.device());
     zeros.checked().scatter(-1, &t.checked().unsqueeze(-1)?, 1)
+}
+
+/// Indices of a flattened tensor as one tensor of indices for each dim of `shape` (`torch.unravel_index`).
+///
+/// # Panics
+/// If the indices are not integers.
+///
+/// ```
+/// # use wgtorch::{prelude::*, unravel_index};
+/// let parts = unravel_index(&tensor!([5, 7]), [3, 4]);
+/// assert_eq!((parts[0].to_vec::<i64>()?, parts[1].to_vec::<i64>()?), (vec![1, 1], vec![1, 3]));
+/// # Ok::<(), Error>(())
+/// ```
+#[track_caller]
+pub fn unravel_index(indices: &Tensor, shape: impl Into<Shape>) -> Vec<Tensor> {
+    unwrap(try_unravel_index(indices, &shape.into()))
+}
+
+/// [`unravel_index`] with its errors as values.
+///
+/// # Errors
+/// If the indices are not integers.
+pub fn try_unravel_index(indices: &Tensor, shape: &[usize]) -> Result<Vec<Tensor>> {
+    ensure!(
+        indices.dtype().is_int(),
+        Type,
+        "unravel_index() expected 'indices' to be integer dtype, but got torch.{}",
+        indices.dtype().name()
+    );
+    let mut rest = crate::tensor::to_dtype(indices, DType::I64);
+    let mut parts = Vec::with_capacity(shape.len());
+    for &n in shape.iter().rev() {
+        parts.push(rest.checked().remainder(n as i64)?);
+        rest = rest.checked().floor_divide(n as i64)?;
+    }
+    parts.reverse();
+    Ok(parts)
 }

@@ -145,6 +145,7 @@ impl Op for Sort {
         if self.0.first.is_some() { "TopkBackward0" } else { "SortBackward0" }
     }
     fn infer(&self, ins: &[Meta]) -> Result<SmallVec<[OutSpec; 2]>> {
+        ensure!(!ins[0].dtype.is_complex(), Runtime, "Sort does not support complex dtypes");
         let mut shape: Dims = ins[0].shape.0.clone();
         let size = shape.get(self.0.dim).copied().unwrap_or(1);
         if let Some(k) = self.0.first {

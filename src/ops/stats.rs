@@ -93,6 +93,12 @@ fn mean(x: &Tensor, op: &Reduce) -> Result<Tensor> {
     reduce(x, Kind::Mean, Some(&op.dims()), true, x.dtype())
 }
 
+/// The dims that are meant, counted from the front: all if none are named.
+fn real_dims(t: &Tensor, dims: &[isize]) -> Result<Vec<isize>> {
+    let mask = dim_mask(dims, t.dim())?;
+    Ok((0..t.dim() as isize).filter(|&d| mask[d as usize]).collect())
+}
+
 fn check_float(t: &Tensor, name: &str) -> Result<()> {
     ensure!(t.dtype().is_float(), Runtime, "{name} only support floating point and complex dtypes");
     Ok(())
@@ -100,6 +106,12 @@ fn check_float(t: &Tensor, name: &str) -> Result<()> {
 
 #[track_caller]
 fn var(t: &Tensor, std: bool, dims: &[isize], o: VarOptions) -> Result<Tensor> {
+    if t.is_complex() {
+        // both parts vary by themselves
+        let dims = real_dims(t, dims)?;
+        let parts = var(&t.checked().view_as_real()?, false, &dims, o)?.checked().sum_dim(-1, false)?;
+        return if std { parts.checked().sqrt() } else { Ok(parts) };
+    }
     check_float(t, "std and var")?;
     let kind = Kind::Var { correction: o.correction, std };
     reduce(t, kind, Some(dims), o.keepdim, t.dtype())
@@ -107,6 +119,10 @@ fn var(t: &Tensor, std: bool, dims: &[isize], o: VarOptions) -> Result<Tensor> {
 
 #[track_caller]
 fn var_mean(t: &Tensor, std: bool, dims: &[isize], o: VarOptions) -> Result<(Tensor, Tensor)> {
+    if t.is_complex() {
+        let mean = t.checked().mean_dim(dims.to_vec(), o.keepdim)?;
+        return Ok((var(t, std, dims, o)?, mean));
+    }
     check_float(t, "std and var")?;
     let kind = Kind::VarMean { correction: o.correction, std };
     let mut outs = apply(reduction(t, kind, Some(dims), o.keepdim, t.dtype())?, &[t])?.into_iter();
@@ -124,7 +140,7 @@ fn spread(t: &Tensor, dims: &[isize], keepdim: bool) -> Result<Reduce> {
 #[track_caller]
 fn norm(t: &Tensor, p: f64, dims: &[isize], options: ReduceOptions) -> Result<Tensor> {
     ensure!(
-        options.dtype.unwrap_or(t.dtype()).is_float(),
+        options.dtype.unwrap_or(t.dtype()).is_differentiable(),
         Runtime,
         "linalg.vector_norm: Expected a floating point or complex tensor as input. Got {}",
         t.dtype().scalar_name()
@@ -133,6 +149,9 @@ fn norm(t: &Tensor, p: f64, dims: &[isize], options: ReduceOptions) -> Result<Te
         Some(d) if d != t.dtype() => to_dtype(t, d),
         _ => t.clone(),
     };
+    if x.is_complex() {
+        return norm(&x.checked().abs()?, p, dims, ReduceOptions { dtype: None, ..options });
+    }
     let op = spread(&x, dims, options.keepdim)?;
     if p < 0.0 || p == f64::INFINITY {
         let nothing = x.shape().iter().zip(&op.mask).any(|(n, m)| *m && *n == 0);
@@ -183,6 +202,15 @@ pub(crate) fn norm_vjp(op: &Reduce, p: f64, cx: &Ctx) -> Result<Tensor> {
 }
 
 fn logsumexp(t: &Tensor, dims: &[isize], keepdim: bool) -> Result<Tensor> {
+    if t.is_complex() {
+        // scaled by the greatest real part
+        let all = real_dims(t, dims)?;
+        let max = t.detach().checked().real()?.checked().amax(all.clone(), true)?;
+        let max = max.checked().masked_fill(&max.checked().abs()?.checked().eq(f64::INFINITY)?, 0)?;
+        let sum = t.checked().sub(&max)?.checked().exp()?.checked().sum_dim(all.clone(), true)?;
+        let out = sum.checked().log()?.checked().add(&max)?;
+        return if keepdim { Ok(out) } else { out.checked().squeeze_dim(all) };
+    }
     let x = if t.dtype().is_float() { t.clone() } else { to_dtype(t, DType::F32) };
     let op = spread(&x, dims, keepdim)?;
     let all = op.dims();
@@ -222,7 +250,45 @@ fn nanmean(t: &Tensor, dims: &[isize], options: ReduceOptions) -> Result<Tensor>
     t.checked().nansum_dim(dims.to_vec(), options)?.checked().div(&count)
 }
 
+/// Slices along a dim scaled down to a norm of `max` where theirs is greater.
+fn renorm(t: &Tensor, p: f64, dim: isize, max: f64) -> Result<Tensor> {
+    ensure!(p > 0.0, Runtime, "renorm: non-positive-norm not supported");
+    ensure!(t.dim() > 1, Runtime, "renorm: input needs at least 2 dimensions, got {} dimensions", t.dim());
+    ensure!(max >= 0.0, Runtime, "renorm: expected maxnorm to be >= 0 but got {max}");
+    let d = crate::shape::wrap_dim(dim, t.dim())?;
+    let others: Vec<isize> = (0..t.dim()).filter(|i| *i != d).map(|i| i as isize).collect();
+    let norm = norm(t, p, &others, true.into())?;
+    // PyTorch's guard against division by zero
+    let factor = norm.checked().add(1e-7)?.checked().reciprocal()?.checked().mul(max)?;
+    let one = Tensor::constant(Scalar::Int(1), &[], t.dtype(), t.device());
+    t.checked().mul(super::pointwise::select(
+        &norm.checked().gt(max)?,
+        crate::tensor::In::T(&factor),
+        crate::tensor::In::T(&one),
+    )?)
+}
+
 methods! {
+    /// The p-norm of the difference of two tensors (`torch.dist`), which broadcast.
+    fn dist(&self, other: &Tensor, p: impl Into<Scalar>) -> Tensor {
+        self.sub(other)?.checked().norm(p)
+    }
+
+    /// The tensor with slices along a dim scaled down to a p-norm of `maxnorm` where theirs is greater (`torch.renorm`).
+    ///
+    /// # Panics
+    /// If there are fewer than two dims, `p` is not positive, or `maxnorm` is negative.
+    fn renorm(&self, p: impl Into<Scalar>, dim: isize, maxnorm: impl Into<Scalar>) -> Tensor {
+        renorm(self.0, p.into().to_f64(), dim, maxnorm.into().to_f64())
+    }
+
+    /// [`Tensor::renorm`] in place.
+    fn renorm_(&self, p: impl Into<Scalar>, dim: isize, maxnorm: impl Into<Scalar>) -> Tensor {
+        // the gradient reads the former values
+        let before = self.copy()?;
+        super::compose::replace(self.0, &renorm(&before, p.into().to_f64(), dim, maxnorm.into().to_f64())?)
+    }
+
     /// The unbiased variance of all elements (`torch.var`).
     fn var(&self) -> Tensor { var(self.0, false, &[], ().into()) }
 

@@ -1,9 +1,10 @@
 //! Views: the same storage under another layout, with the gradient of each.
 
+use super::cat::{try_cat, try_stack};
 use crate::error::{Error, Result, ensure};
 use crate::layout::Layout;
 use crate::shape::{Shape, wrap_dim};
-use crate::tensor::{Creation, Ctx, Tensor, ViewOp, methods, view, view_with_creation};
+use crate::tensor::{Backward, Ctx, Grads, Tensor, ViewOp, methods, multi_view, one_grad, view};
 
 /// Sizes as arguments, in which -1 may stand for one that follows from the rest.
 pub trait IntoSizes {
@@ -74,6 +75,40 @@ fn place(cx: &Ctx, g: &Tensor, part: impl FnOnce(&Tensor) -> Result<Tensor>) -> 
     Ok(whole)
 }
 
+/// The node of views that one function made of a dim: their gradients joined again.
+struct Pieces {
+    node: &'static str,
+    dim: usize,
+    /// True where the pieces still have the dim.
+    kept: bool,
+}
+
+impl Backward for Pieces {
+    fn name(&self) -> String {
+        self.node.into()
+    }
+
+    fn backward(&self, cx: &Ctx) -> Result<Grads> {
+        let piece = |(i, g): (usize, &Option<Tensor>)| g.clone().unwrap_or_else(|| Tensor::zeros_of(cx.output_meta(i)));
+        let grads: Vec<Tensor> = cx.grads.iter().enumerate().map(piece).collect();
+        let whole = if self.kept { try_cat(&grads, self.dim as isize) } else { try_stack(&grads, self.dim as isize) };
+        Ok(one_grad(whole?))
+    }
+}
+
+/// A dim cut into pieces of these sizes, which add up to its own.
+fn pieces(t: &Tensor, by: &'static str, node: &'static str, dim: isize, sizes: &[usize]) -> Result<Vec<Tensor>> {
+    let d = wrap_dim(dim, t.dim())?;
+    let mut at = 0;
+    let piece = |&n: &usize| {
+        let start = at as isize;
+        at += n;
+        t.layout().slice(dim, Some(start), Some(at as isize), 1)
+    };
+    let layouts: Vec<Layout> = sizes.iter().map(piece).collect::<Result<_>>()?;
+    Ok(multi_view(t, by, layouts, Pieces { node, dim: d, kept: true }))
+}
+
 views! {
     View { sizes: Vec<isize> } "ViewBackward0", |v, l| l.view(&v.sizes), |_v, g, cx| g.checked().reshape(cx.input_shape(0));
     UnsafeView { shape: Vec<usize> } "UnsafeViewBackward0",
@@ -98,13 +133,6 @@ views! {
     Slice { dim: isize, start: Option<isize>, end: Option<isize>, step: usize } "SliceBackward0",
         |v, l| l.slice(v.dim, v.start, v.end, v.step),
         |v, g, cx| place(cx, g, |x| x.checked().slice(v.dim, v.start, v.end, v.step));
-    Unbind { dim: isize, index: isize } "UnbindBackward0", |v, l| l.select(v.dim, v.index),
-        |v, g, cx| place(cx, g, |x| x.checked().select(v.dim, v.index));
-    Split { dim: isize, start: isize, end: isize } "SplitBackward0", |v, l| l.slice(v.dim, Some(v.start), Some(v.end), 1),
-        |v, g, cx| place(cx, g, |x| x.checked().slice(v.dim, Some(v.start), Some(v.end), 1));
-    SplitWithSizes { dim: isize, start: isize, end: isize } "SplitWithSizesBackward0",
-        |v, l| l.slice(v.dim, Some(v.start), Some(v.end), 1),
-        |v, g, cx| place(cx, g, |x| x.checked().slice(v.dim, Some(v.start), Some(v.end), 1));
     Squeeze {} "SqueezeBackward0", |_v, l| l.squeeze(None), |_v, g, cx| g.checked().reshape(cx.input_shape(0));
     SqueezeDims { dims: Vec<isize> } "SqueezeBackward1", |v, l| l.squeeze(Some(&v.dims)),
         |_v, g, cx| g.checked().reshape(cx.input_shape(0));
@@ -311,6 +339,11 @@ methods! {
     /// [`Tensor::transpose`] in place (`tensor.transpose_`).
     fn transpose_(&self, dim0: isize, dim1: isize) -> Tensor { become_view(self.0, &self.transpose(dim0, dim1)?) }
 
+    /// [`Tensor::as_strided`] in place (`tensor.as_strided_`).
+    fn as_strided_(&self, size: impl IntoSizes, stride: impl IntoSizes, storage_offset: impl Into<Option<usize>>) -> Tensor {
+        become_view(self.0, &self.as_strided(size, stride, storage_offset)?)
+    }
+
     /// [`Tensor::squeeze`] in place (`tensor.squeeze_`).
     fn squeeze_(&self) -> Tensor { become_view(self.0, &self.squeeze()?) }
 
@@ -407,13 +440,7 @@ methods! {
         let n = self.shape()[wrap_dim(dim, self.dim())?];
         ensure!(size > 0 || n == 0, Runtime, "split_size can only be 0 if dimension size is 0, but got dimension size of {n}");
         let sizes: Vec<usize> = if n == 0 { vec![0] } else { (0..n).step_by(size).map(|s| size.min(n - s)).collect() };
-        let mut at = 0;
-        let piece = |(output, &s): (usize, &usize)| {
-            let (start, end) = (at as isize, (at + s) as isize);
-            at += s;
-            view_with_creation(self.0, Split { dim, start, end }, Creation::MultiView { by: "Split", output })
-        };
-        sizes.iter().enumerate().map(piece).collect()
+        pieces(self.0, "Split", "SplitBackward0", dim, &sizes)
     }
 
     /// Pieces of the given sizes along a dim (`torch.split_with_sizes`).
@@ -425,14 +452,7 @@ methods! {
             Runtime,
             "split_with_sizes expects split_sizes to sum exactly to {n} (input tensor's size at dimension {dim}), but got split_sizes={sizes:?}"
         );
-        let mut at = 0;
-        let piece = |(output, &s): (usize, &usize)| {
-            let (start, end) = (at as isize, (at + s) as isize);
-            at += s;
-            let creation = Creation::MultiView { by: "SplitWithSizes", output };
-            view_with_creation(self.0, SplitWithSizes { dim, start, end }, creation)
-        };
-        sizes.iter().enumerate().map(piece).collect()
+        pieces(self.0, "SplitWithSizes", "SplitWithSizesBackward0", dim, sizes)
     }
 
     /// At most `chunks` pieces of equal size, the last one maybe smaller (`torch.chunk`).
@@ -449,11 +469,8 @@ methods! {
     /// A view for each index of a dim (`torch.unbind`).
     fn unbind(&self, dim: isize) -> Vec<Tensor> {
         ensure!(self.dim() > 0, Runtime, "Dimension specified as {dim} but tensor has no dimensions");
-        let n = self.shape()[wrap_dim(dim, self.dim())?];
-        let piece = |index: isize| {
-            let creation = Creation::MultiView { by: "Unbind", output: index as usize };
-            view_with_creation(self.0, Unbind { dim, index }, creation)
-        };
-        (0..n as isize).map(piece).collect()
+        let d = wrap_dim(dim, self.dim())?;
+        let layouts: Vec<Layout> = (0..self.shape()[d] as isize).map(|i| self.layout().select(dim, i)).collect::<Result<_>>()?;
+        Ok(multi_view(self.0, "Unbind", layouts, Pieces { node: "UnbindBackward0", dim: d, kept: false }))
     }
 }

@@ -240,6 +240,7 @@ impl CpuGenerator {
                 DType::F16 => (self.random() % ((1 << 11) + 1)) as i64,
                 DType::BF16 => (self.random() % ((1 << 8) + 1)) as i64,
                 DType::F32 => (self.random() % ((1 << 24) + 1)) as i64,
+                DType::C64 | DType::C128 => unreachable!("random_ refuses complex numbers"),
             };
         }
     }

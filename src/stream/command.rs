@@ -1,5 +1,6 @@
 //! What the stream records: elementwise steps as data, and everything else as a kernel object.
 
+use super::pairs::OnComplex;
 use super::storage::StorageImpl;
 use crate::cpu::view::{View, ViewMut};
 use crate::device::Device;
@@ -239,6 +240,10 @@ pub trait Kernel: Debug + Send + Sync {
     /// float32 and float64: the others are converted before and after.
     fn every_dtype(&self) -> bool {
         false
+    }
+    /// What it does with complex operands, the first of which has that many dims.
+    fn on_complex(&self, _rank: usize) -> OnComplex {
+        OnComplex::Refused
     }
     /// Arithmetic operations of one run, from the shapes of inputs and outputs; 0 where they are not counted.
     fn flops(&self, _ins: &[&[usize]], _outs: &[&[usize]]) -> u64 {

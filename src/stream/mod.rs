@@ -4,10 +4,12 @@
 //! storage first flushes that stream, so program order across threads is the order in which they touch a storage.
 
 mod command;
+mod complex;
 mod exec;
 mod fuse;
 mod hold;
 mod locks;
+mod pairs;
 mod small;
 mod storage;
 mod widen;
@@ -16,6 +18,7 @@ pub use command::{Arg, Cmd, CpuView, Epilogue, Fed, Kernel, KernelCmd, Launch, P
 pub use exec::{device_counters, read, read_async, synchronize, transfers, upload};
 pub use hold::{HostHold, hold};
 pub use locks::LockSet;
+pub use pairs::OnComplex;
 pub use small::{Now, now};
 pub use storage::{Buf, Storage, StorageImpl, fill_bytes};
 
@@ -229,13 +232,26 @@ fn push(cmd: Cmd) -> Result<()> {
 /// # Errors
 /// If a host view of an operand is held.
 pub fn point(cmd: PointCmd) -> Result<()> {
+    if pairs::concerns(&cmd) {
+        let mut steps = pairs::point(cmd);
+        if steps.len() == 1
+            && let Some((steps, _values)) = complex::split(&steps[0])
+        {
+            return steps.into_iter().try_for_each(|c| step(c, SMALL / 2));
+        }
+        return steps.drain(..).try_for_each(|c| step(c, SMALL / 2));
+    }
+    step(cmd, SMALL)
+}
+
+fn step(cmd: PointCmd, small: usize) -> Result<()> {
     cmd.out.storage.mark_written();
     let settled = |s: &Src| match s {
         Src::Tensor(a) => a.storage.is_settled(),
         Src::Scalar(_) => true,
     };
     if cmd.out.storage.device == Device::Cpu
-        && cmd.out.layout.numel() <= SMALL
+        && cmd.out.layout.numel() <= small
         && cmd.out.storage.is_settled()
         && cmd.srcs.iter().all(settled)
     {
@@ -247,6 +263,7 @@ pub fn point(cmd: PointCmd) -> Result<()> {
 
 /// Records a kernel, or runs it at once where it is small or has to report on its data.
 pub fn kernel(cmd: KernelCmd) -> Result<()> {
+    let cmd = pairs::kernel(cmd)?;
     for out in &cmd.outs {
         out.storage.mark_written();
     }

@@ -15,7 +15,7 @@ use crate::program::{Action, Row};
 use crate::scalar::Scalar;
 use std::mem::MaybeUninit;
 
-/// Room for the elements of one operand.
+/// Room for the elements of one operand; of a step with complex numbers only half as many come here.
 #[repr(align(64))]
 struct Scratch(MaybeUninit<[u8; SMALL * 8]>);
 
@@ -40,7 +40,8 @@ unsafe fn pack(dtype: DType, layout: &Layout, base: *mut u8, packed: *mut u8, ou
             1 => pack_bits(layout, base, packed, out),
             2 => pack_bits(layout, base.cast::<u16>(), packed.cast(), out),
             4 => pack_bits(layout, base.cast::<u32>(), packed.cast(), out),
-            _ => pack_bits(layout, base.cast::<u64>(), packed.cast(), out),
+            8 => pack_bits(layout, base.cast::<u64>(), packed.cast(), out),
+            _ => pack_bits(layout, base.cast::<[u64; 2]>(), packed.cast(), out),
         }
     }
 }

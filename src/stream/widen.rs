@@ -16,7 +16,7 @@ pub(super) fn on_cpu(d: DType) -> DType {
     match d {
         DType::U8 | DType::I8 | DType::I16 | DType::I32 | DType::U32 => DType::I64,
         DType::F16 | DType::BF16 => DType::F32,
-        DType::Bool | DType::I64 | DType::F32 | DType::F64 => d,
+        DType::Bool | DType::I64 | DType::F32 | DType::F64 | DType::C64 | DType::C128 => d,
     }
 }
 
@@ -25,7 +25,7 @@ pub(super) fn on_gpu(d: DType) -> DType {
     match d {
         DType::Bool | DType::U8 | DType::I8 | DType::I16 => DType::I32,
         DType::F16 | DType::BF16 => DType::F32,
-        DType::I32 | DType::U32 | DType::I64 | DType::F32 | DType::F64 => d,
+        DType::I32 | DType::U32 | DType::I64 | DType::F32 | DType::F64 | DType::C64 | DType::C128 => d,
     }
 }
 

@@ -95,7 +95,7 @@ pub fn apply_on(op: impl Op + 'static, ins: &[&Tensor], device: Device) -> Resul
     })?;
     if grad_enabled() {
         let needs = ins.iter().enumerate().fold(0u8, |m, (i, t)| m | (t.requires_grad() as u8) << i);
-        if needs != 0 && outs.iter().any(|t| t.dtype().is_float()) {
+        if needs != 0 && outs.iter().any(|t| t.dtype().is_differentiable()) {
             let saves = op.saves(needs);
             let saved = SavedSet {
                 inputs: ins
@@ -116,7 +116,7 @@ pub fn apply_on(op: impl Op + 'static, ins: &[&Tensor], device: Device) -> Resul
                 .map(|(i, t)| if needs >> i & 1 != 0 { t.gradient_edge() } else { None })
                 .collect();
             let node = Node::new(Func::Op(op), edges, outs.iter().map(OutMeta::of).collect(), saved);
-            for (i, t) in outs.iter().enumerate().filter(|(_, t)| t.dtype().is_float()) {
+            for (i, t) in outs.iter().enumerate().filter(|(_, t)| t.dtype().is_differentiable()) {
                 t.set_history(node.clone(), i as u32);
             }
         }

@@ -8,6 +8,7 @@ use crate::error::{Result, ensure};
 use crate::scalar::Scalar;
 use crate::shape::Shape;
 use crate::stream::{self, Storage};
+use num_complex::Complex;
 
 /// What creation functions default: converts from `()`, a dtype, a device or a pair of them.
 ///
@@ -104,7 +105,8 @@ macro_rules! number_data {
         }
     )*};
 }
-number_data!(bool => Bool, u8 => Int, i8 => Int, i16 => Int, i32 => Int, i64 => Int, u32 => Int, usize => Int, f32 => Float, f64 => Float);
+number_data!(bool => Bool, u8 => Int, i8 => Int, i16 => Int, i32 => Int, i64 => Int, u32 => Int, usize => Int, f32 => Float, f64 => Float,
+             Complex<f32> => Complex, Complex<f64> => Complex);
 
 impl<T: IntoTensorData> IntoTensorData for [T] {
     fn sizes(&self, out: &mut Vec<usize>) {
@@ -139,6 +141,19 @@ macro_rules! forward_data {
     )*};
 }
 forward_data!([const N: usize] [T; N], [] Vec<T>, [] &[T]);
+
+/// Refuses a complex number with an imaginary part where a real one is wanted.
+pub fn check_complex(value: Scalar, dtype: DType) -> Result<()> {
+    let name = match dtype {
+        DType::F32 => "float",
+        DType::F64 => "double",
+        DType::I64 => "int64_t",
+        d => d.name(),
+    };
+    let fits = !matches!(value, Scalar::Complex(z) if z.im != 0.0) || dtype.is_complex();
+    ensure!(fits, Runtime, "value cannot be converted to type {name} without overflow");
+    Ok(())
+}
 
 /// Refuses integers that an integer dtype cannot hold; unsigned dtypes take negative ones as they wrap.
 fn check_range(elements: &[Scalar], dtype: DType) -> Result<()> {
@@ -186,6 +201,28 @@ impl Tensor {
         host.finish_creation(options)
     }
 
+    /// A tensor over a copy of a slice, row-major (`torch.tensor(array)`): memory of the library's own, which is kept for the
+    /// next tensor where a vector's is given back. The dtype is the slice's unless the options name another.
+    ///
+    /// # Errors
+    /// If the sizes do not multiply to the slice's length, or the device cannot be opened.
+    ///
+    /// ```
+    /// # use wgtorch::prelude::*;
+    /// assert_eq!(Tensor::from_slice(&[1f32, 2.], [2, 1], ())?.to_vec::<f32>()?, [1., 2.]);
+    /// # Ok::<(), Error>(())
+    /// ```
+    #[track_caller]
+    pub fn from_slice<T: Element>(
+        data: &[T],
+        shape: impl Into<Shape>,
+        options: impl Into<TensorOptions>,
+    ) -> Result<Tensor> {
+        // SAFETY: elements have no padding, and any of them can be read as bytes.
+        let bytes = unsafe { std::slice::from_raw_parts(data.as_ptr().cast::<u8>(), size_of_val(data)) };
+        Tensor::from_bytes(bytes, &shape.into(), T::DTYPE)?.finish_creation(options.into())
+    }
+
     /// Brings new data to the dtype and device of the options.
     pub(crate) fn finish_creation(self, options: TensorOptions) -> Result<Tensor> {
         let mut t = self;
@@ -201,7 +238,7 @@ impl Tensor {
         }
         if options.requires_grad {
             ensure!(
-                t.dtype().is_float(),
+                t.dtype().is_differentiable(),
                 Runtime,
                 "Only Tensors of floating point and complex dtype can require gradients"
             );
@@ -224,8 +261,10 @@ impl Tensor {
             Category::Bool => DType::Bool,
             Category::Int => DType::I64,
             Category::Float => DType::F32,
+            Category::Complex => DType::C64,
         });
         check_range(&elements, dtype)?;
+        elements.iter().try_for_each(|x| check_complex(*x, dtype))?;
         let bytes = HostBuf::alloc(elements.len() * dtype.size());
         crate::dtype::dispatch!(dtype, T => {
             for (i, x) in elements.iter().enumerate() {

@@ -1,6 +1,8 @@
 //! Elements back to the host: the only places where a program waits for a device.
 
 use super::{Tensor, try_to_dtype};
+use crate::cpu::memory::advise_huge;
+use crate::cpu::simd::copy_bytes;
 use crate::dtype::{DType, Element};
 use crate::error::{Result, ensure};
 use crate::scalar::Scalar;
@@ -25,6 +27,34 @@ impl Tensor {
     pub fn to_vec<T: Element>(&self) -> Result<Vec<T>> {
         let source = self.host_order::<T>()?;
         stream::read(&source.arg(), |bytes| elements(bytes, source.numel()))
+    }
+
+    /// [`Tensor::to_vec`] into memory that is there already, which spares the making of new memory
+    /// (`numpy.copyto(out, tensor.numpy())`).
+    ///
+    /// # Errors
+    /// If there is not room for exactly as many elements, or what went wrong on the device since the last wait.
+    ///
+    /// ```
+    /// # use wgtorch::prelude::*;
+    /// let mut out = [0f32; 3];
+    /// tensor!([1, 2, 3]).copy_to_slice(&mut out)?;
+    /// assert_eq!(out, [1., 2., 3.]);
+    /// # Ok::<(), Error>(())
+    /// ```
+    pub fn copy_to_slice<T: Element>(&self, out: &mut [T]) -> Result<()> {
+        let n = self.numel();
+        ensure!(out.len() == n, Value, "could not copy {n} elements into a slice of {}", out.len());
+        let source = self.host_order::<T>()?;
+        stream::read(&source.arg(), |bytes| {
+            if T::DTYPE == DType::Bool {
+                // a byte that is neither 0 nor 1 is no bool in Rust
+                out.iter_mut().zip(bytes).for_each(|(o, b)| *o = T::from_scalar(Scalar::Bool(*b != 0)));
+            } else {
+                // SAFETY: n elements of T, for which every bit pattern is valid.
+                unsafe { copy_bytes(bytes.as_ptr(), out.as_mut_ptr().cast(), bytes.len()) };
+            }
+        })
     }
 
     /// [`Tensor::to_vec`] that yields instead of blocking while the GPU works: the form for browsers.
@@ -104,9 +134,10 @@ fn elements<T: Element>(bytes: &[u8], n: usize) -> Vec<T> {
         out.extend(bytes.iter().map(|b| T::from_scalar(Scalar::Bool(*b != 0))));
         return out;
     }
+    advise_huge(out.as_mut_ptr().cast(), bytes.len());
     // SAFETY: n elements of T, for which every bit pattern is valid.
     unsafe {
-        std::ptr::copy_nonoverlapping(bytes.as_ptr(), out.as_mut_ptr().cast::<u8>(), bytes.len());
+        copy_bytes(bytes.as_ptr(), out.as_mut_ptr().cast::<u8>(), bytes.len());
         out.set_len(n);
     }
     out

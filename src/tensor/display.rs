@@ -5,6 +5,7 @@ use crate::device::Device;
 use crate::dtype::Category;
 use crate::error::Result;
 use crate::format::{self, Values};
+use num_complex::Complex;
 use std::fmt;
 
 impl Tensor {
@@ -27,6 +28,11 @@ impl Tensor {
             Category::Bool => format::tensor(Values::Bool(&host.to_vec::<bool>()?), &shape, dtype, device, &suffixes),
             Category::Int => format::tensor(Values::Int(&host.to_vec::<i64>()?), &shape, dtype, device, &suffixes),
             Category::Float => format::tensor(Values::Float(&host.to_vec::<f64>()?), &shape, dtype, device, &suffixes),
+            Category::Complex => {
+                let all: Vec<Complex<f64>> = host.to_vec()?;
+                let (re, im): (Vec<f64>, Vec<f64>) = all.iter().map(|z| (z.re, z.im)).unzip();
+                format::tensor(Values::Complex(&re, &im), &shape, dtype, device, &suffixes)
+            }
         };
         Ok(if self.is_parameter() { format!("Parameter containing:\n{text}") } else { text })
     }

@@ -4,9 +4,10 @@ use super::promote::common_dtype;
 use super::tape::{Ctx, Edge, Func, Grads, Node, OutMeta, Saved, SavedSet, grad_enabled};
 use super::{Body, Tensor, can_cast, check_inplace, finish_inplace};
 use crate::device::Device;
-use crate::dtype::DType;
+use crate::dtype::{Category, DType};
 use crate::error::{Result, bail, ensure};
 use crate::layout::Layout;
+use crate::num::complex;
 use crate::program::{Action, Row};
 use crate::scalar::Scalar;
 use crate::shape::{Dims, broadcast};
@@ -116,7 +117,7 @@ pub(super) fn plan(op: &Elementwise, srcs: &[Src]) -> Result<Plan> {
     });
     let compute = match op.rule {
         Rule::Common | Rule::Compare | Rule::Where => common,
-        Rule::Float if common.is_float() => common,
+        Rule::Float if common.is_differentiable() => common,
         Rule::Float => DType::F32,
         Rule::Logical => DType::Bool,
         Rule::Sub => {
@@ -126,7 +127,7 @@ pub(super) fn plan(op: &Elementwise, srcs: &[Src]) -> Result<Plan> {
         }
         Rule::Bitwise | Rule::Int => {
             ensure!(
-                !common.is_float() && (common != DType::Bool || op.rule == Rule::Bitwise),
+                !common.is_differentiable() && (common != DType::Bool || op.rule == Rule::Bitwise),
                 NotImplemented,
                 "\"{name}_cpu\" not implemented for '{}'",
                 common.scalar_name()
@@ -140,12 +141,21 @@ pub(super) fn plan(op: &Elementwise, srcs: &[Src]) -> Result<Plan> {
         Rule::FloatOnly => {
             // a float parameter makes no float of an integer tensor
             let of = srcs.iter().filter_map(|s| if let Src::Tensor(a) = s { Some(a.dtype) } else { None });
-            let of = of.reduce(|a, b| if a.is_float() { a } else { b }).unwrap_or(common);
-            ensure!(of.is_float(), NotImplemented, "\"{name}_cpu\" not implemented for '{}'", of.scalar_name());
+            let of = of.reduce(|a, b| if a.is_differentiable() { a } else { b }).unwrap_or(common);
+            ensure!(
+                of.is_differentiable(),
+                NotImplemented,
+                "\"{name}_cpu\" not implemented for '{}'",
+                of.scalar_name()
+            );
             common
         }
     };
-    let natural = if op.row.bool_out { DType::Bool } else { compute };
+    let natural = match compute {
+        _ if op.row.bool_out => DType::Bool,
+        DType::C64 | DType::C128 if complex::real_out(name) => compute.to_real(),
+        _ => compute,
+    };
     let mut shape = Dims::new();
     let mut first = true;
     let mut device: Option<(Device, usize)> = None;
@@ -214,6 +224,11 @@ pub(super) fn source(operand: &In, shape: &[usize], device: Device) -> Result<Sr
 }
 
 pub(super) fn check_kernel(op: &Elementwise, compute: DType) -> Result<()> {
+    if compute.is_complex()
+        && let Some(message) = no_complex(op.row.name)
+    {
+        bail!(Runtime, "{message}");
+    }
     ensure!(
         (op.row.cpu)(compute).is_some(),
         NotImplemented,
@@ -222,6 +237,25 @@ pub(super) fn check_kernel(op: &Elementwise, compute: DType) -> Result<()> {
         compute.scalar_name()
     );
     Ok(())
+}
+
+/// What PyTorch says of an op that it has not for complex numbers, where that is no missing kernel.
+fn no_complex(name: &str) -> Option<&'static str> {
+    Some(match name {
+        "sign" => "Unlike NumPy, torch.sign is not intended to support complex numbers. Please use torch.sgn instead.",
+        "floor" => "floor is not supported for complex inputs",
+        "ceil" => "ceil is not supported for complex inputs",
+        "trunc" => "trunc is not supported for complex inputs",
+        "signbit" => "signbit is not implemented for complex tensors.",
+        "maximum" => "maximum not implemented for complex tensors.",
+        "minimum" => "minimum not implemented for complex tensors.",
+        "fmax" => "fmax not implemented for complex tensors.",
+        "fmin" => "fmin not implemented for complex tensors.",
+        "clamp" | "clamp_min" | "clamp_max" => "clamp is not supported for complex types",
+        "isposinf" => "isposinf does not support complex inputs.",
+        "isneginf" => "isneginf does not support complex inputs.",
+        _ => return None,
+    })
 }
 
 fn needs(ins: &[In]) -> u8 {
@@ -273,7 +307,7 @@ pub fn elementwise(op: &'static Elementwise, ins: &[In]) -> Result<Tensor> {
         None => recorded(op, ins, Location::caller())?,
     };
     let needs = needs(ins);
-    if needs != 0 && !op.row.bool_out && out.dtype().is_float() {
+    if needs != 0 && !op.row.bool_out && out.dtype().is_differentiable() {
         out.set_history(record(op, ins, needs, None)(&out), 0);
     }
     Ok(out)
@@ -298,6 +332,8 @@ fn at_once(op: &'static Elementwise, ins: &[In]) -> Option<Tensor> {
         *src = match (operand, body) {
             // a bool is refused there
             (In::S(Scalar::Bool(_)), _) if op.rule == Rule::Sub => return None,
+            // makes the result complex
+            (In::S(Scalar::Complex(_)), _) => return None,
             (In::S(s), _) => Now::Scalar(*s),
             (In::T(_), Some(body)) if body.storage.device == Device::Cpu => {
                 match first {
@@ -387,6 +423,12 @@ pub fn elementwise_(op: &'static Elementwise, ins: &[In]) -> Result<()> {
         op.row.name
     );
     check_kernel(op, plan.compute)?;
+    ensure!(
+        !dtype.is_complex() || plan.natural == plan.compute || op.row.bool_out,
+        Runtime,
+        "In-place {} is not supported for complex tensors.",
+        op.row.name
+    );
     let needs = needs(ins);
     check_inplace(target, needs != 0)?;
     let out = target.arg();
@@ -404,7 +446,7 @@ pub fn elementwise_(op: &'static Elementwise, ins: &[In]) -> Result<()> {
     let before = ((op.saves)(needs) & 1 != 0).then(|| cast(target, dtype, &CLONE, location)).transpose()?;
     // the tape's edges are those of the operands as they were before the write
     // PyTorch records nothing for a logical op in place: the target keeps its history
-    let recorded = needs != 0 && dtype.is_float() && op.rule != Rule::Logical;
+    let recorded = needs != 0 && dtype.is_differentiable() && op.rule != Rule::Logical;
     let node = recorded.then(|| record(op, ins, needs, before.as_ref()));
     stream::point(PointCmd {
         action: Action::Row(op.row),
@@ -422,6 +464,20 @@ pub fn elementwise_(op: &'static Elementwise, ins: &[In]) -> Result<()> {
 fn cast_vjp(cx: &Ctx) -> Result<Grads> {
     // the engine brings the gradient to the input's dtype and device
     Ok(super::one_grad(cx.g().clone()))
+}
+
+/// The complex conjugate, which the tape needs, too.
+pub static CONJ: Elementwise = Elementwise {
+    row: &complex::CONJ,
+    rule: Rule::Common,
+    node: "ConjBackward0",
+    saves: |_| 0,
+    vjp: |cx| Ok(super::one_grad(conj(cx.g())?)),
+};
+
+/// The conjugate of a complex tensor; a real one itself.
+pub(super) fn conj(t: &Tensor) -> Result<Tensor> {
+    if t.dtype().is_complex() { elementwise(&CONJ, &[In::T(t)]) } else { Ok(t.clone()) }
 }
 
 static TO_COPY: Elementwise = Elementwise {
@@ -483,7 +539,7 @@ fn cast(t: &Tensor, dtype: DType, node: &'static Elementwise, location: &'static
     }
     let ins = [In::T(t)];
     let needs = needs(&ins);
-    if needs != 0 && dtype.is_float() {
+    if needs != 0 && dtype.is_differentiable() {
         out.set_history(record(node, &ins, needs, None)(&out), 0);
     }
     Ok(out)
@@ -525,7 +581,7 @@ pub fn copy_into(target: &Tensor, src: In, location: &'static Location<'static>)
         Src::Tensor(a) => a.dtype,
         Src::Scalar(s) => match (s, out.dtype.category()) {
             // numbers go straight to the target's dtype
-            (Scalar::Float(_), crate::dtype::Category::Float) => out.dtype,
+            (_, Category::Complex) | (Scalar::Float(_), Category::Float) => out.dtype,
             (Scalar::Float(_), _) => DType::F64,
             _ => out.dtype,
         },

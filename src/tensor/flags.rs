@@ -13,7 +13,7 @@ methods! {
     fn requires_grad_(&self, on: bool) -> Tensor {
         let t = self.0;
         ensure!(
-            !on || t.dtype().is_float(),
+            !on || t.dtype().is_differentiable(),
             Runtime,
             "only Tensors of floating point dtype can require gradients"
         );

@@ -6,6 +6,7 @@
 
 use super::tape::{Backward, Ctx, Func, Grads, Node, OutMeta, SavedSet, grad_enabled, no_grads};
 use super::{Creation, In, Tensor, copy_into};
+use crate::dtype::DType;
 use crate::error::{Result, bail, ensure};
 use crate::layout::Layout;
 use crate::stream::{self, Arg, Kernel, KernelCmd};
@@ -87,7 +88,7 @@ pub fn rebase(t: &Tensor, node: Arc<Node>) {
             let mut edges: SmallVec<[Option<super::Edge>; 2]> = SmallVec::new();
             edges.push(base.gradient_edge());
             edges.extend(node.edges().iter().skip(1).cloned());
-            let slices = CopySlices { base: base.layout(), view: t.layout(), inner: node };
+            let slices = CopySlices { base: (base.layout(), base.dtype()), view: (t.layout(), t.dtype()), inner: node };
             let metas = std::iter::once(OutMeta::of(base)).collect();
             base.set_history(Node::new(Func::Other(Box::new(slices)), edges, metas, SavedSet::default()), 0);
             super::view::refresh_grad_fn(t);
@@ -97,8 +98,8 @@ pub fn rebase(t: &Tensor, node: Arc<Node>) {
 
 /// The history of a base after a write through one of its views: the written part goes through the op's own gradient.
 struct CopySlices {
-    base: Layout,
-    view: Layout,
+    base: (Layout, DType),
+    view: (Layout, DType),
     inner: Arc<Node>,
 }
 
@@ -108,7 +109,8 @@ impl Backward for CopySlices {
     }
 
     fn backward(&self, cx: &Ctx) -> Result<Grads> {
-        let (whole, part) = super::view::strided_zeros(cx.g(), &self.base, &self.view);
+        let (base, view) = ((&self.base.0, self.base.1), (&self.view.0, self.view.1));
+        let (whole, part) = super::view::strided_zeros(cx.g().device(), base, view);
         copy_tracked(&whole, cx.g())?;
         let inner = self.inner.run(&[Some(super::to_dtype(&part, part.dtype()))])?;
         let mut grads = no_grads(inner.len());
@@ -174,7 +176,8 @@ pub fn copy_tracked(target: &Tensor, src: &Tensor) -> Result<()> {
         &shape[..],
         &crate::shape::broadcast(&shape, &src.shape())?[..]
     );
-    let record = grad_enabled() && (src.requires_grad() || target.requires_grad()) && target.dtype().is_float();
+    let record =
+        grad_enabled() && (src.requires_grad() || target.requires_grad()) && target.dtype().is_differentiable();
     check_inplace(target, grad_enabled() && src.requires_grad())?;
     if src.shares_storage(target) {
         check_overlap(&target.arg(), src)?;
@@ -197,8 +200,9 @@ pub fn copy_tracked(target: &Tensor, src: &Tensor) -> Result<()> {
 #[track_caller]
 pub fn fill_tracked(target: &Tensor, value: crate::Scalar) -> Result<()> {
     let location = Location::caller();
+    super::create::check_complex(value, target.dtype())?;
     check_inplace(target, false)?;
-    let record = grad_enabled() && target.requires_grad() && target.dtype().is_float();
+    let record = grad_enabled() && target.requires_grad() && target.dtype().is_differentiable();
     let edge = record.then(|| target.gradient_edge());
     copy_into(target, In::S(value), location)?;
     finish_inplace(

@@ -18,19 +18,21 @@ mod view;
 pub use apply::{Op, OutSpec, Saves, apply, apply_on, apply_one};
 pub use checked::Checked;
 pub(crate) use checked::{methods, unwrap};
-pub use create::{IntoTensorData, TensorOptions};
-pub use elementwise::{Elementwise, In, OUTPUT, Rule, copy_into, elementwise, elementwise_, to_dtype, try_to_dtype};
+pub use create::{IntoTensorData, TensorOptions, check_complex};
+pub use elementwise::{
+    CONJ, Elementwise, In, OUTPUT, Rule, copy_into, elementwise, elementwise_, to_dtype, try_to_dtype,
+};
 pub use flags::{GradModeGuard, enable_grad, is_grad_enabled, no_grad, no_grad_guard};
 pub use inplace::{check_inplace, copy_tracked, fill_tracked, finish_inplace, rebase, swap_data, update};
 #[cfg(feature = "ndarray")]
 pub use numpy::{NdArray, NdView, NdViewMut};
-pub use out::elementwise_out;
+pub use out::{OutRule, elementwise_out, result_out};
 pub use promote::{can_cast, result_type};
 pub use tape::{
     Backward, Ctx, Edge, Func, Grads, Hook, Node, OutMeta, Saved, SavedSet, grad_enabled, next_sequence, no_grads,
     one_grad, set_grad_enabled,
 };
-pub use view::{Creation, ViewInfo, ViewOp, alias, view, view_with_creation};
+pub use view::{Creation, ViewInfo, ViewOp, alias, multi_view, view};
 
 use crate::device::Device;
 use crate::dtype::DType;

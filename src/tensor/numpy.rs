@@ -153,6 +153,10 @@ impl<T: Element> fmt::Display for NdArray<T> {
             Category::Float => {
                 self.tensor.to_vec::<f64>().map(|v| format::numpy::array(Values::Float(&v), &shape, round))
             }
+            Category::Complex => self.tensor.to_vec::<num_complex::Complex<f64>>().map(|v| {
+                let (re, im): (Vec<f64>, Vec<f64>) = v.iter().map(|z| (z.re, z.im)).unzip();
+                format::numpy::array(Values::Complex(&re, &im), &shape, round)
+            }),
             Category::Int => self.tensor.to_vec::<i64>().map(|v| format::numpy::array(Values::Int(&v), &shape, round)),
             Category::Bool => {
                 self.tensor.to_vec::<bool>().map(|v| format::numpy::array(Values::Bool(&v), &shape, round))

@@ -1,8 +1,8 @@
-//! Results into tensors that are there: the `out=` forms of elementwise ops, `resize_`, and memory read as another dtype.
+//! Results into tensors that are there: the mechanism of `out=` forms, `resize_`, and memory read as another dtype.
 
 use super::elementwise::{check_kernel, fit, plan, snapshot};
 use super::inplace::check_overlap;
-use super::{Body, Elementwise, In, Tensor, can_cast, methods, tape::grad_enabled};
+use super::{Body, Elementwise, In, Tensor, can_cast, copy_into, methods, tape::grad_enabled};
 use crate::dtype::DType;
 use crate::error::{Result, ensure};
 use crate::layout::Layout;
@@ -58,13 +58,7 @@ fn into_out(
         out.device()
     );
     check_kernel(op, plan.compute)?;
-    let had = out.shape();
-    if had[..] != plan.shape[..] {
-        if had.numel() > 0 {
-            warn_resized(name, &had, &plan.shape);
-        }
-        resize(out, &plan.shape)?;
-    }
+    fit_out(name, out, &plan.shape)?;
     let target = out.arg();
     ensure!(
         !target.layout.overlaps_itself(),
@@ -98,6 +92,86 @@ fn into_out(
     })?;
     out.bump_version();
     Ok(())
+}
+
+/// Gives `out` the result's shape, loudly where it had elements in another one.
+fn fit_out(name: &'static str, out: &Tensor, shape: &[usize]) -> Result<()> {
+    let had = out.shape();
+    if had[..] != *shape {
+        if had.numel() > 0 {
+            warn_resized(name, &had, shape);
+        }
+        resize(out, shape)?;
+    }
+    Ok(())
+}
+
+/// A dtype as C++ names it, which some of PyTorch's errors do.
+fn c_name(dtype: DType) -> &'static str {
+    const NAMES: [(DType, &str); 11] = [
+        (DType::Bool, "bool"),
+        (DType::U8, "unsigned char"),
+        (DType::I8, "signed char"),
+        (DType::I16, "short int"),
+        (DType::I32, "int"),
+        (DType::I64, "long int"),
+        (DType::U32, "unsigned int"),
+        (DType::F16, "c10::Half"),
+        (DType::BF16, "c10::BFloat16"),
+        (DType::F32, "float"),
+        (DType::F64, "double"),
+    ];
+    NAMES.iter().find(|n| n.0 == dtype).map_or(dtype.name(), |n| n.1)
+}
+
+/// What dtypes an `out` may have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OutRule {
+    /// The result's own.
+    Same,
+    /// Those that the result can be cast to without a change of category.
+    Cast,
+}
+
+/// The result of any op into a tensor that is there (`out=`), which is given back. The result was computed aside, so that `out` may
+/// share memory with what it was computed from.
+#[track_caller]
+pub fn result_out(name: &'static str, rule: OutRule, result: &Tensor, out: &Tensor) -> Result<Tensor> {
+    ensure!(
+        !grad_enabled() || !(out.requires_grad() || result.requires_grad()),
+        Runtime,
+        "{name}(): functions with out=... arguments don't support automatic differentiation, but one of the arguments requires grad."
+    );
+    ensure!(
+        rule == OutRule::Cast || result.dtype() == out.dtype(),
+        Runtime,
+        "Expected out tensor to have dtype {}, but got {} instead",
+        c_name(result.dtype()),
+        c_name(out.dtype())
+    );
+    ensure!(
+        can_cast(result.dtype(), out.dtype()),
+        Runtime,
+        "result type {} can't be cast to the desired output type {}",
+        result.dtype().scalar_name(),
+        out.dtype().scalar_name()
+    );
+    ensure!(
+        result.device() == out.device(),
+        Runtime,
+        "Expected all tensors to be on the same device, but found at least two devices, {} and {}! ({name})",
+        result.device(),
+        out.device()
+    );
+    fit_out(name, out, &result.shape())?;
+    ensure!(
+        !out.layout().overlaps_itself(),
+        Runtime,
+        "unsupported operation: more than one element of the written-to tensor refers to a single memory location. Please clone() the tensor before performing the operation."
+    );
+    copy_into(out, In::T(result), Location::caller())?;
+    out.bump_version();
+    Ok(out.clone())
 }
 
 /// Says once for each function that its `out` had another shape.

@@ -8,6 +8,8 @@ use crate::stream::Src;
 /// A lower-ranked operand changes the dtype only if its category is higher.
 fn combine(higher: Option<DType>, lower: Option<DType>) -> Option<DType> {
     match (higher, lower) {
+        // a float keeps its precision as a complex number
+        (Some(h), Some(l)) if h.is_float() && l.is_complex() => Some(h.to_complex()),
         (Some(h), Some(l)) if h.category() < l.category() => Some(h.promote(l)),
         (Some(h), _) => Some(h),
         (None, l) => l,
@@ -62,7 +64,8 @@ pub(super) fn common_dtype(srcs: &[Src]) -> DType {
 /// True where a result may be written into that dtype: the category must not shrink (`torch.can_cast`).
 pub fn can_cast(from: DType, to: DType) -> bool {
     match (from.category(), to.category()) {
-        (Category::Float, t) => t == Category::Float,
+        (Category::Complex, t) => t == Category::Complex,
+        (Category::Float, t) => t >= Category::Float,
         (Category::Int, t) => t != Category::Bool,
         (Category::Bool, _) => true,
     }

@@ -4,8 +4,10 @@ use super::{Elementwise, Op, Tensor};
 use crate::device::Device;
 use crate::dtype::DType;
 use crate::error::{Result, bail, ensure};
+use crate::num::complex;
 use crate::scalar::Scalar;
 use crate::shape::{Dims, Shape};
+use crate::stream::OnComplex;
 use parking_lot::Mutex;
 use smallvec::SmallVec;
 use std::cell::{Cell, RefCell};
@@ -306,7 +308,13 @@ impl Node {
             Func::Elementwise(op, _) if op.row.bool_out => {
                 Ok((0..self.edges.len()).map(|i| cx.needs(i).then(|| Tensor::zeros_of(&cx.input_meta(i)))).collect())
             }
+            Func::Elementwise(op, _) if self.is_complex() && complex::is_analytic(op.row.name) => {
+                self.conjugated(grads, op.vjp)
+            }
             Func::Elementwise(op, _) => (op.vjp)(&cx),
+            Func::Op(op) if self.is_complex() && matches!(op.on_complex(1), OnComplex::Native) => {
+                self.conjugated(grads, |cx| op.vjp(cx))
+            }
             Func::Op(op) => op.vjp(&cx),
             Func::View(op) => match &grads[0] {
                 Some(g) => Ok(one_grad(op.vjp(g, &cx)?)),
@@ -315,6 +323,22 @@ impl Node {
             Func::Other(b) => b.backward(&cx),
             Func::Accumulate(_) => Ok(Grads::new()),
         }
+    }
+
+    fn is_complex(&self) -> bool {
+        self.metas.iter().any(|m| m.dtype.is_complex())
+    }
+
+    /// `NOTE [Conjugate]`: with PyTorch's convention the gradient of an analytic function is what comes in times the conjugate of
+    /// the derivative. Ops write derivatives as for real numbers; here the conjugates go around them.
+    fn conjugated(
+        self: &Arc<Node>,
+        grads: &[Option<Tensor>],
+        vjp: impl FnOnce(&Ctx) -> Result<Grads>,
+    ) -> Result<Grads> {
+        let flip = |g: &Option<Tensor>| g.as_ref().map(super::elementwise::conj).transpose();
+        let grads = grads.iter().map(flip).collect::<Result<SmallVec<[_; 2]>>>()?;
+        vjp(&Ctx { node: self, grads: &grads })?.iter().map(flip).collect()
     }
 
     /// Lets go of what it kept (the end of a backward pass without `retain_graph`).

@@ -3,7 +3,7 @@
 use crate::case::Folder;
 use serde_json::Value as Json;
 use std::collections::HashMap;
-use wgtorch::{Checked, DType, Device, Operand, Scalar, Tensor, TensorOptions};
+use wgtorch::{Checked, Complex, DType, Device, Operand, Scalar, Tensor, TensorOptions};
 
 /// Why a case ended before its results could be compared.
 #[derive(Debug)]
@@ -38,8 +38,9 @@ pub enum Arg {
     Index(Vec<Arg>),
     Slice([Option<i64>; 3]),
     Ellipsis,
-    /// A complex number, tensor or dtype, which the library does not have yet.
-    Complex,
+    Complex(Complex<f64>),
+    /// A dtype that the library does not have.
+    OtherDType,
 }
 
 impl Arg {
@@ -50,11 +51,11 @@ impl Arg {
             Arg::Int(_) => "an integer",
             Arg::Float(_) => "a float",
             Arg::Str(_) => "a string",
-            Arg::DType(_) => "a dtype",
+            Arg::DType(_) | Arg::OtherDType => "a dtype",
             Arg::Tensor(_) => "a tensor",
             Arg::List(_) => "a list",
             Arg::Index(_) | Arg::Slice(_) | Arg::Ellipsis => "an index",
-            Arg::Complex => "a complex number",
+            Arg::Complex(_) => "a complex number",
         }
     }
 }
@@ -90,15 +91,11 @@ impl Maker<'_> {
             Json::Array(a) => Arg::List(a.iter().map(|x| self.arg(x)).collect::<Result<_, _>>()?),
             Json::Object(o) => {
                 if let Some(name) = o.get("t").and_then(Json::as_str) {
-                    if o.get("complex") == Some(&Json::Bool(true)) {
-                        Arg::Complex
-                    } else {
-                        Arg::Tensor(self.tensor(name)?)
-                    }
+                    Arg::Tensor(self.tensor(name)?)
                 } else if let Some(f) = o.get("f").and_then(Json::as_str) {
                     Arg::Float(float_name(f))
                 } else if let Some(d) = o.get("dtype").and_then(Json::as_str) {
-                    DType::ALL.iter().find(|x| x.name() == d).map_or(Arg::Complex, |x| Arg::DType(*x))
+                    DType::ALL.iter().find(|x| x.name() == d).map_or(Arg::OtherDType, |x| Arg::DType(*x))
                 } else if let Some(Json::Array(parts)) = o.get("index") {
                     Arg::Index(parts.iter().map(|x| self.arg(x)).collect::<Result<_, _>>()?)
                 } else if let Some(Json::Array(s)) = o.get("slice") {
@@ -106,8 +103,12 @@ impl Maker<'_> {
                     Arg::Slice([at(0), at(1), at(2)])
                 } else if o.contains_key("ellipsis") {
                     Arg::Ellipsis
-                } else if o.contains_key("c") {
-                    Arg::Complex
+                } else if let Some(Json::Array(c)) = o.get("c") {
+                    let part = |i: usize| match &c[i] {
+                        Json::Object(o) => o.get("f").and_then(Json::as_str).map_or(f64::NAN, float_name),
+                        v => v.as_f64().unwrap_or(f64::NAN),
+                    };
+                    Arg::Complex(Complex::new(part(0), part(1)))
                 } else {
                     return Err(Stop::Wrong(format!("a value that the runner does not know: {v}")));
                 }
@@ -134,8 +135,8 @@ pub struct Call {
 type Get<T> = Result<T, Stop>;
 
 fn untyped<T>(name: &str, wants: &str, got: &Arg) -> Get<T> {
-    if let Arg::Complex = got {
-        return Err(Stop::Unsupported("complex numbers".into()));
+    if let Arg::OtherDType = got {
+        return Err(Stop::Unsupported("a dtype that is not there".into()));
     }
     Err(Stop::Untyped(format!("{name}: {wants}, not {}", got.kind())))
 }
@@ -223,6 +224,7 @@ impl Call {
             Arg::Bool(b) => Scalar::Bool(*b),
             Arg::Int(i) => Scalar::Int(*i),
             Arg::Float(f) => Scalar::Float(*f),
+            Arg::Complex(z) => Scalar::Complex(*z),
             other => return untyped(name, "takes a number", other),
         })
     }
@@ -342,6 +344,7 @@ pub enum Value {
     List(Vec<Value>),
     Int(i64),
     Float(f64),
+    Complex(Complex<f64>),
     Bool(bool),
 }
 
@@ -375,5 +378,6 @@ value_from! {
         wgtorch::Category::Bool => Value::Bool(s.to_bool()),
         wgtorch::Category::Int => Value::Int(s.to_i64()),
         wgtorch::Category::Float => Value::Float(s.to_f64()),
+        wgtorch::Category::Complex => Value::Complex(s.to_complex()),
     };
 }

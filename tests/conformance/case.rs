@@ -1,11 +1,11 @@
 //! Case folders as they lie on disk: `cases.jsonl` beside `tensors.safetensors`.
 
 use serde_json::Value as Json;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
-use wgtorch::{DType, Device, Element, Tensor};
+use wgtorch::{Complex, DType, Device, Element, Tensor};
 
-/// A tensor on the host, decoded: floats as f64, everything else as i64, so that comparing needs two loops only.
+/// A tensor on the host, decoded: floats as f64, complex numbers as two, everything else as i64, so that comparing needs few loops.
 #[derive(Clone, Debug)]
 pub struct Host {
     pub dtype: DType,
@@ -17,6 +17,7 @@ pub struct Host {
 pub enum Data {
     Float(Vec<f64>),
     Int(Vec<i64>),
+    Complex(Vec<Complex<f64>>),
 }
 
 impl Host {
@@ -39,6 +40,8 @@ impl Host {
             DType::BF16 => read!(half::bf16 as Float),
             DType::F32 => read!(f32 as Float),
             DType::F64 => read!(f64 as Float),
+            DType::C64 => Data::Complex(t.to_vec::<Complex<f32>>()?.into_iter().map(wide).collect()),
+            DType::C128 => Data::Complex(t.to_vec()?),
             other => panic!("the runner cannot read {other}"),
         };
         Ok(Host { dtype: t.dtype(), shape: t.shape().to_vec(), data })
@@ -49,11 +52,17 @@ impl Host {
     }
 }
 
+fn wide(z: Complex<f32>) -> Complex<f64> {
+    Complex::new(z.re.into(), z.im.into())
+}
+
 /// A tensor of a folder, still in the file's bytes.
 pub struct Stored {
     dtype: DType,
     pub shape: Vec<usize>,
     bytes: Vec<u8>,
+    /// Some case says of it that its last dim holds the parts of complex numbers.
+    complex: bool,
 }
 
 fn elements<T: Copy, const N: usize>(bytes: &[u8], f: impl Fn([u8; N]) -> T) -> Vec<T> {
@@ -67,6 +76,13 @@ impl Stored {
             Tensor::from_vec(v, shape, device)
         }
         let (b, s) = (&self.bytes[..], &self.shape[..]);
+        if self.complex {
+            let (s, parts) = (&s[..s.len() - 1], self.parts());
+            return match self.dtype {
+                DType::F32 => make(parts.iter().map(|z| Complex::new(z.re as f32, z.im as f32)).collect(), s, device),
+                _ => make(parts, s, device),
+            };
+        }
         match self.dtype {
             DType::Bool => make(elements(b, |[x]| x != 0), s, device),
             DType::U8 => make(b.to_vec(), s, device),
@@ -82,8 +98,23 @@ impl Stored {
         }
     }
 
+    /// The complex numbers that pairs of elements are.
+    fn parts(&self) -> Vec<Complex<f64>> {
+        let all = match self.dtype {
+            DType::F32 => elements(&self.bytes, |x| f32::from_le_bytes(x) as f64),
+            DType::F64 => elements(&self.bytes, f64::from_le_bytes),
+            other => panic!("no complex numbers of {other}"),
+        };
+        all.chunks_exact(2).map(|z| Complex::new(z[0], z[1])).collect()
+    }
+
     /// The tensor decoded.
     pub fn host(&self) -> Host {
+        if self.complex {
+            let dtype = if self.dtype == DType::F32 { DType::C64 } else { DType::C128 };
+            let shape = self.shape[..self.shape.len() - 1].to_vec();
+            return Host { dtype, shape, data: Data::Complex(self.parts()) };
+        }
         let b = &self.bytes[..];
         let data = match self.dtype {
             DType::Bool | DType::U8 => Data::Int(elements(b, |[x]| x as i64)),
@@ -125,6 +156,20 @@ fn stored_dtype(d: safetensors::Dtype) -> Option<DType> {
     })
 }
 
+/// The names of the tensors that a case, or a part of it, calls complex.
+fn complex_names<'a>(v: &'a Json, out: &mut HashSet<&'a str>) {
+    match v {
+        Json::Array(a) => a.iter().for_each(|v| complex_names(v, out)),
+        Json::Object(o) => {
+            if o.get("complex") == Some(&Json::Bool(true)) {
+                out.extend(o.get("t").and_then(Json::as_str));
+            }
+            o.values().for_each(|v| complex_names(v, out));
+        }
+        _ => {}
+    }
+}
+
 impl Folder {
     fn load(path: &Path) -> Result<Folder, String> {
         let fail = |what: &Path, e: &dyn std::fmt::Display| format!("{}: {e}", what.display());
@@ -136,12 +181,14 @@ impl Folder {
             .collect::<Result<Vec<Json>, _>>()?;
         let bytes = std::fs::read(&tensors_path).map_err(|e| fail(&tensors_path, &e))?;
         let file = safetensors::SafeTensors::deserialize(&bytes).map_err(|e| fail(&tensors_path, &e))?;
+        let mut complex = HashSet::new();
+        cases.iter().for_each(|c| complex_names(c, &mut complex));
         let mut tensors = HashMap::new();
         for (name, view) in file.iter() {
             let dtype = stored_dtype(view.dtype())
                 .ok_or_else(|| fail(&tensors_path, &format!("{name}: {:?}", view.dtype())))?;
-            tensors
-                .insert(name.to_string(), Stored { dtype, shape: view.shape().to_vec(), bytes: view.data().to_vec() });
+            let (shape, bytes) = (view.shape().to_vec(), view.data().to_vec());
+            tensors.insert(name.to_string(), Stored { dtype, shape, bytes, complex: complex.contains(name) });
         }
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         Ok(Folder { name, cases, tensors })

@@ -4,7 +4,7 @@ use crate::call::{Stop, Value, float_name};
 use crate::case::{Data, Folder, Host};
 use crate::factors;
 use serde_json::Value as Json;
-use wgtorch::Tensor;
+use wgtorch::{Complex, Tensor};
 
 /// How far one tensor may be off.
 #[derive(Clone, Copy, Debug)]
@@ -54,6 +54,14 @@ fn close(got: f64, expected: f64, tol: &Tolerance) -> bool {
     (got - expected).abs() <= tol.allowed(expected)
 }
 
+/// By the magnitude of what they differ by; part by part where one is not finite.
+fn close_complex(got: Complex<f64>, expected: Complex<f64>, tol: &Tolerance) -> bool {
+    if !got.is_finite() || !expected.is_finite() {
+        return close(got.re, expected.re, tol) && close(got.im, expected.im, tol);
+    }
+    (got - expected).norm() <= tol.allowed(expected.norm())
+}
+
 /// One tensor against its stored twin.
 pub fn hosts(what: &str, got: &Host, expected: &Host, tol: &Tolerance) -> Result<(), Stop> {
     form(what, got, expected)?;
@@ -78,6 +86,14 @@ pub fn hosts(what: &str, got: &Host, expected: &Host, tol: &Tolerance) -> Result
                 .map(|(i, (g, e))| (i, format!("got {g:e}, expected {e:e} within {:e}", tol.allowed(*e))))
                 .collect(),
         ),
+        (Data::Complex(g), Data::Complex(e)) => report(
+            g.iter()
+                .zip(e)
+                .enumerate()
+                .filter(|(_, (g, e))| !close_complex(**g, **e, tol))
+                .map(|(i, (g, e))| (i, format!("got {g:e}, expected {e:e} within {:e}", tol.allowed(e.norm()))))
+                .collect(),
+        ),
         _ => wrong(what, "one is of floats, the other is not".into()),
     }
 }
@@ -98,11 +114,8 @@ pub fn tensor_name(v: &Json) -> Option<&str> {
     v.get("t").and_then(Json::as_str)
 }
 
-/// A stored tensor decoded; complex ones are refused.
+/// A stored tensor decoded.
 pub fn stored(folder: &Folder, v: &Json) -> Result<Option<Host>, Stop> {
-    if v.get("complex") == Some(&Json::Bool(true)) {
-        return Err(Stop::Unsupported("complex tensors".into()));
-    }
     let Some(name) = tensor_name(v) else { return Ok(None) };
     match folder.tensors.get(name) {
         Some(t) => Ok(Some(t.host())),
@@ -139,7 +152,7 @@ impl Expected<'_> {
             let t = Tolerance::of(tol, "out_err", i);
             match self.mode() {
                 "shape" => form(path, g, e)?,
-                "ties" if i == last && matches!(g.data, Data::Int(_)) => self.ties(path, g, e)?,
+                "ties" if i == last && self.has_indices(pairs.len()) => self.ties(path, g, e)?,
                 "multiset" => hosts(path, &sorted(g), &sorted(e), &t)?,
                 _ if factored => form(path, g, e)?,
                 _ => hosts(path, g, e, &t)?,
@@ -187,12 +200,25 @@ impl Expected<'_> {
                     return wrong(path, format!("got {g}, expected {e}"));
                 }
             }
+            (Value::Complex(g), Json::Object(o)) if o.contains_key("c") => {
+                let part = |i: usize| o["c"].get(i).and_then(value_as_float).unwrap_or(f64::NAN);
+                let (e, tol) = (Complex::new(part(0), part(1)), Tolerance::of(&self.case["tol"], "", 0));
+                if !close_complex(*g, e, &Tolerance { slack: 0.0, ..tol }) {
+                    return wrong(path, format!("got {g}, expected {e}"));
+                }
+            }
             (Value::List(_), e) => return wrong(path, format!("a list, expected {e}")),
             (Value::Int(g), e) => return wrong(path, format!("got {g}, expected {e}")),
             (Value::Bool(g), e) => return wrong(path, format!("got {g}, expected {e}")),
             (Value::Float(g), e) => return wrong(path, format!("got {g}, expected {e}")),
+            (Value::Complex(g), e) => return wrong(path, format!("got {g}, expected {e}")),
         }
         Ok(())
+    }
+
+    /// Whether the last of so many outputs is one of indices: the second of a pair, or all that such an op gives.
+    fn has_indices(&self, outputs: usize) -> bool {
+        outputs == 2 || self.case["op"].as_str().is_some_and(|op| op.starts_with("arg"))
     }
 
     /// Indices may differ where they select equal values.
@@ -224,6 +250,8 @@ impl Expected<'_> {
             Some(match &input.data {
                 Data::Float(v) => v[at],
                 Data::Int(v) => v[at] as f64,
+                // they have no order, so nothing of them has ties
+                Data::Complex(_) => return None,
             })
         };
         for (i, (g, e)) in g.iter().zip(e).enumerate() {
@@ -242,6 +270,7 @@ fn sorted(h: &Host) -> Host {
     match &mut h.data {
         Data::Float(v) => v.sort_by(f64::total_cmp),
         Data::Int(v) => v.sort(),
+        Data::Complex(v) => v.sort_by(|a, b| a.re.total_cmp(&b.re).then(a.im.total_cmp(&b.im))),
     }
     h
 }

@@ -19,10 +19,27 @@ struct Count {
     other_dtype: usize,
 }
 
+impl Count {
+    fn add(&mut self, outcome: &Outcome, case: &Json) {
+        match outcome {
+            Outcome::Passed => self.passed += 1,
+            Outcome::Failed(_) => self.failed += 1,
+            Outcome::Unsupported(_) => {
+                self.unsupported += 1;
+                self.other_dtype += lists::other_dtype(case) as usize;
+            }
+            Outcome::Untyped(_) => self.untyped += 1,
+        }
+    }
+}
+
 pub struct Report {
     file: Option<BufWriter<File>>,
     filtered: bool,
+    /// By op and device.
     counts: BTreeMap<(String, String), Count>,
+    /// By folder and device.
+    folders: BTreeMap<(String, String), Count>,
     /// Failures that nobody declared.
     surprises: Vec<String>,
     /// How often each declared failure was met, and how often such a case passed.
@@ -37,6 +54,7 @@ impl Report {
             file: path.map(create).transpose()?,
             filtered,
             counts: BTreeMap::new(),
+            folders: BTreeMap::new(),
             surprises: Vec::new(),
             known: vec![(0, 0); KNOWN.len()],
             untyped: BTreeMap::new(),
@@ -53,31 +71,25 @@ impl Report {
     ) -> Result<(), String> {
         let text = |k: &str| case[k].as_str().unwrap_or_default();
         let (op, id) = (text("op"), text("id"));
-        let count = self.counts.entry((op.to_string(), device.to_string())).or_default();
+        self.counts.entry((op.to_string(), device.to_string())).or_default().add(&outcome, case);
+        self.folders.entry((folder.to_string(), device.to_string())).or_default().add(&outcome, case);
         let known = KNOWN.iter().position(|k| k.matches(op, id, device));
         let (result, reason) = match &outcome {
             Outcome::Passed => {
-                count.passed += 1;
                 if let Some(k) = known {
                     self.known[k].1 += 1;
                 }
                 return Ok(());
             }
             Outcome::Failed(reason) => {
-                count.failed += 1;
                 match known {
                     Some(k) => self.known[k].0 += 1,
                     None => self.surprises.push(format!("{id} on {device} ({mode}): {reason}")),
                 }
                 ("failed", reason)
             }
-            Outcome::Unsupported(reason) => {
-                count.unsupported += 1;
-                count.other_dtype += lists::other_dtype(case, reason) as usize;
-                ("skipped", reason)
-            }
+            Outcome::Unsupported(reason) => ("skipped", reason),
             Outcome::Untyped(reason) => {
-                count.untyped += 1;
                 *self.untyped.entry(lists::untyped_reason(reason)).or_default() += 1;
                 ("untyped", reason)
             }
@@ -113,6 +125,13 @@ impl Report {
                     gaps.push(format!("{op} on {device}: {} of {due} pass", c.passed));
                 }
             }
+        }
+        for ((folder, device), c) in &self.folders {
+            let share = c.passed as f64 * 100.0 / ((c.passed + c.failed + c.unsupported).max(1)) as f64;
+            println!(
+                "folder {folder} on {device}: {} passed, {} failed, {} skipped ({share:.2} %)",
+                c.passed, c.failed, c.unsupported
+            );
         }
         let mut good = true;
         for s in &self.surprises {

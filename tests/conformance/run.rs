@@ -100,10 +100,8 @@ fn prepare<'a>(folder: &'a Folder, case: &Json, device: Device) -> Result<Prepar
     for (k, v) in case["kwargs"].as_object().into_iter().flatten() {
         kwargs.push((k.clone(), maker.arg(v)?));
     }
-    let complex =
-        |a: &Arg| matches!(a, Arg::Complex) || matches!(a, Arg::List(l) if l.iter().any(|a| matches!(a, Arg::Complex)));
-    if args.iter().chain(kwargs.iter().map(|(_, a)| a)).any(complex) {
-        return Err(Stop::Unsupported("complex numbers".into()));
+    if args.iter().chain(kwargs.iter().map(|(_, a)| a)).any(|a| matches!(a, Arg::OtherDType)) {
+        return Err(Stop::Unsupported("a dtype that is not there".into()));
     }
     if case.get("inplace") == Some(&Json::Bool(true))
         && let Some(Arg::Tensor(t)) = args.first_mut()

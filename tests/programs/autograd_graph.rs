@@ -183,8 +183,11 @@ programs! {
         x.set_grad(None);
         (&x * tensor!([2, 3], d)).sum().backward();
         p.emit("int factor", x.grad());
-        p.later("c dtype", "complex numbers are still to come");
-        p.later("complex", "complex numbers are still to come");
+        x.set_grad(None);
+        let c = &x * Complex::new(0., 1.);
+        p.emit("c dtype", c.dtype());
+        (c.imag() * tensor!([5., 6.], d)).sum().backward();
+        p.emit("complex", x.grad());
     }
     graph_introspection "graph-introspection" |p, d| {
         let a = ones([2, 2], d).requires_grad_(true);

@@ -3,7 +3,7 @@
 use crate::harness::Program;
 use crate::programs;
 use wgtorch::prelude::*;
-use wgtorch::{Ellipsis, NewAxis, S, cat, pow, where_cond};
+use wgtorch::{Ellipsis, HuberOptions, NewAxis, Reduction, S, SmoothL1Options, cat, pow, where_cond};
 
 const NAN: f64 = f64::NAN;
 const INF: f64 = f64::INFINITY;
@@ -57,7 +57,7 @@ programs! {
         pick(p, d, "tril", |x| x.tril(0));
         pick(p, d, "sort", |x| (-x).sort(1).0);
         pick(p, d, "topk", |x| x.topk(2, ()).0);
-        p.later("cummax", "cummax is still to come");
+        pick(p, d, "cummax", |x| x.cummax(1).0);
     }
     kink_gradients "kink-gradients" |p, d| {
         let at = |v: &[f64]| tensor!(v, (F32, d));
@@ -90,7 +90,7 @@ programs! {
         kink(p, d, "prod one zero", &[0., 2., 3.], |x| x.prod());
         kink(p, d, "prod two zeros", &[0., 0., 3.], |x| x.prod());
         kink(p, d, "cumprod zero", &[2., 0., 3., 0., 5.], |x| x.cumprod(0, ()));
-        p.later("median", "median is still to come");
+        kink(p, d, "median", &[1., 3., 2.], |x| x.median());
         kink(p, d, "round", &[0.4, 1.5], |x| x.round());
         kink(p, d, "floor", &[0.4, 1.5], |x| x.floor());
         kink(p, d, "frac", &[0.4, -1.5], |x| x.frac());
@@ -98,9 +98,13 @@ programs! {
         kink(p, d, "fmod", &[3., -3.], |x| x.fmod(2));
         kink(p, d, "hardshrink", &[-0.5, 0., 0.5, 1.], |x| x.hardshrink_with(0.5));
         kink(p, d, "softshrink", &[-0.5, 0., 0.5, 1.], |x| x.softshrink_with(0.5));
-        p.later("smooth_l1", "smooth_l1_loss is still to come");
-        p.later("huber", "huber_loss is still to come");
-        kink(p, d, "l1", &[-1., 0., 1.], |x| x.l1_loss(&zeros(3, d), wgtorch::Reduction::Sum));
+        kink(p, d, "smooth_l1", &[-1., 0., 1., 3.], |x| {
+            x.smooth_l1_loss(&zeros(4, d), SmoothL1Options::new().reduction(Reduction::Sum))
+        });
+        kink(p, d, "huber", &[-2., 0., 2., 3.], |x| {
+            x.huber_loss(&zeros(4, d), HuberOptions::new().reduction(Reduction::Sum).delta(2.))
+        });
+        kink(p, d, "l1", &[-1., 0., 1.], |x| x.l1_loss(&zeros(3, d), Reduction::Sum));
         kink(p, d, "where nan", &[-1., 0., 4.], |x| where_cond(&x.gt(0), x.sqrt(), zeros(3, d)));
         p.later("cdist", "cdist is still to come");
         kink(p, d, "logsumexp", &[1., 1.], |x| x.logsumexp(0, false));

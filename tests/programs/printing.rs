@@ -68,9 +68,9 @@ programs! {
         show(p, "torch.tensor([], dtype=torch.int64)", tensor!(EMPTY, (I64, d)));
         show(p, "torch.zeros(2, 0, 3, dtype=torch.bool)", zeros([2, 0, 3], (Bool, d)));
         show(p, "torch.zeros(1, 1, 1)", zeros([1, 1, 1], d));
-        p.later("torch.tensor([1+2j, -0.5j])", "complex numbers are still to come");
-        p.later("torch.tensor(1j)", "complex numbers are still to come");
-        p.later("torch.tensor([1e10+1j, 0.1+0j])", "complex numbers are still to come");
+        show(p, "torch.tensor([1+2j, -0.5j])", tensor!([Complex::new(1., 2.), Complex::new(-0., -0.5)], d));
+        show(p, "torch.tensor(1j)", tensor!(Complex::new(0., 1.), d));
+        show(p, "torch.tensor([1e10+1j, 0.1+0j])", tensor!([Complex::new(1e10, 1.), Complex::new(0.1, 0.)], d));
     }
     print_dtypes "print-dtypes" |p, d| {
         show(p, "torch.tensor([1.0, 0.1], dtype=torch.float64)", tensor!([1.0, 0.1], (F64, d)));
@@ -78,7 +78,7 @@ programs! {
         show(p, "torch.tensor([1.0, 0.1], dtype=torch.bfloat16)", tensor!([1.0, 0.1], (BF16, d)));
         show(p, "torch.tensor(0.1, dtype=torch.float64)", tensor!(0.1, (F64, d)));
         show(p, "torch.tensor([65504.0], dtype=torch.float16)", tensor!([65504.0], (F16, d)));
-        p.later("torch.tensor([1+1j], dtype=torch.complex128)", "complex numbers are still to come");
+        show(p, "torch.tensor([1+1j], dtype=torch.complex128)", tensor!([Complex::new(1., 1.)], (C128, d)));
         show(p, "torch.zeros(2, 2, dtype=torch.float64)", zeros([2, 2], (F64, d)));
         show(p, "torch.tensor([1, 2], dtype=torch.float64)", tensor!([1, 2], (F64, d)));
         show(p, "torch.tensor([1e-9], dtype=torch.float64)", tensor!([1e-9], (F64, d)));

@@ -1,17 +1,11 @@
 //! Group `reductions`: dims, ties, corrections.
 
-use crate::harness::Got;
 use crate::{list, programs};
 use wgtorch::prelude::*;
-use wgtorch::{ReduceOptions, SortOptions, VarOptions};
+use wgtorch::{Interpolation, QuantileOptions, ReduceOptions, SortOptions, VarOptions};
 
 const NAN: f64 = f64::NAN;
 const INF: f64 = f64::INFINITY;
-const SORTING: &str = "what is built on sorting is still to come";
-
-fn later() -> Got {
-    Got::Later(SORTING)
-}
 
 programs! {
     argmax_ties "argmax-ties" |p, d| {
@@ -26,12 +20,13 @@ programs! {
         p.emit("nan", list![n.argmax(), n.argmin(), n.max_dim(0, false)]);
         p.emit("-inf", list![tensor!([-INF, -INF], d).argmax(), tensor!([INF, INF], d).min_dim(0, false)]);
         p.emit("argsort", list![x.argsort(1), x.argsort(SortOptions::new().dim(1).descending(true))]);
-        p.later("mode", SORTING);
-        p.later("unique", SORTING);
+        p.emit("mode", tensor!([[3, 1, 3, 1], [2, 2, 9, 9]], d).mode(1, false).0);
+        let u = x.unique(None);
+        p.emit("unique", list![u.values, u.inverse, u.counts]);
         p.emit("topk values", x.topk(2, 1).0);
         p.emit("argmax of scalar", tensor!(3., d).argmax());
         p.emit("aminmax", x.aminmax_dim(1, false));
-        p.later("cummax", "cummax and cummin are still to come");
+        p.emit("cummax", list![tensor!([1, 3, 3, 2, 3], d).cummax(0), tensor!([3, 1, 1, 2], d).cummin(0)]);
     }
     reduction_conventions "reduction-conventions" |p, d| {
         let x = tensor!([[3., 1., 2.], [6., 5., 4.]], d);
@@ -45,27 +40,37 @@ programs! {
             x.var(), x.var_dim(1, ()), x.var_dim(1, VarOptions::new().unbiased(false)),
             x.var_dim([0, 1], VarOptions::new().correction(2.)), x.std_dim(0, ()), std, mean, var, mean0,
         ]);
-        p.later("median", SORTING);
-        p.later("quantile", SORTING);
+        p.emit("median", list![
+            x.median(), x.median_dim(1, false), tensor!([4., 1., 3., 2.], d).median(), tensor!([4, 1, 3, 2], d).median(),
+            tensor!([1., f64::NAN, 3., 2.], d).nanmedian(),
+        ]);
+        let by = |i| QuantileOptions::new().interpolation(i);
+        p.emit("quantile", list![
+            x.quantile(0.4, ()), x.quantile(tensor!([0., 0.5, 1.], d), 1isize),
+            x.flatten(0).quantile(0.3, by(Interpolation::Nearest)), x.flatten(0).quantile(0.3, by(Interpolation::Lower)),
+            x.flatten(0).quantile(0.3, by(Interpolation::Midpoint)),
+        ]);
         p.emit("norms", list![
             x.norm(2), x.norm(1), x.norm(INF), x.norm(0), x.norm_dim(2, 1, ()), x.norm(2), x.norm_dim(3, 0, ()),
         ]);
         p.emit("cum", list![
-            x.cumsum(1, ()), x.cumprod(0, ()), x.flip(1).cumsum(1, ()).flip(1), Got::Later("cummax is still to come"),
-            Got::Later("cummax is still to come"), Got::Later("logcumsumexp is still to come"),
+            x.cumsum(1, ()), x.cumprod(0, ()), x.flip(1).cumsum(1, ()).flip(1), x.cummax(1).0, x.cummax(1).1,
+            x.logcumsumexp(1),
         ]);
         p.emit("logic", list![
             x.any(), x.all_dim(1, false), x.gt(2).sum(), x.gt(2).sum_dim(0, ReduceOptions::new()), x.count_nonzero_dim(0),
             x.gt(2).all_dim([0, 1], false),
         ]);
+        let edges = tensor!([1., 3., 5.], d);
         p.emit("misc", list![
-            Got::Later("diff is still to come"), Got::Later("diff is still to come"), Got::Later("trapz is still to come"),
-            x.logsumexp([0, 1], false), x.argmax(), x.argmax_dim(1, true), later(), later(), later(), later(), later(), later(),
+            x.diff(1, -1), x.diff(1, 0), x.trapezoid((), -1), x.logsumexp([0, 1], false), x.argmax(), x.argmax_dim(1, true),
+            x.kthvalue(2, 1, false).0, x.histc(3, 1, 6), x.to(I64).flatten(0).bincount((), 8), edges.searchsorted(&x, ()),
+            edges.searchsorted(&x, true), x.bucketize(&tensor!([2., 4.], d), ()),
         ]);
         p.raises("dim", || x.sum_dim(2, ()));
         p.raises("dup", || x.sum_dim([0, 0], ()));
         p.later("argmax_tuple", "argmax_dim takes one dim, which the compiler checks");
-        p.later("quantile", SORTING);
+        p.raises("quantile", || x.quantile(1.1, ()));
         p.raises("mean_int", || x.to(I64).mean());
         p.raises_saying("prod_tuple", "dim", || x.prod_dim([0, 1], ()));
     }

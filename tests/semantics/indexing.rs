@@ -12,6 +12,8 @@ items! {
         says(d, x.checked().i(tensor!([3], d)), "index 3 is out of bounds for dimension 0 with size 3");
         says(d, x.checked().gather(0, &tensor!([-1], d)), "index -1 is out of bounds for dimension 0 with size 3");
         says(d, x.checked().index_select(0, &tensor!([-1], d)), "out of range");
+        says(d, tensor!([-1], d).checked().embedding(&zeros([2, 2], d), ()), "out of range");
+        is(x.view([3, 1]).sum_dim(-1, ()), I64, &[0., 1., 2.]);
         // what fails writes nothing
         let y = zeros(3, d);
         says(d, y.checked().index_put_(tensor!([0, 7], d), &ones(2, d), false), "index 7 is out of bounds");

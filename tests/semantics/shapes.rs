@@ -16,6 +16,10 @@ items! {
         is(e.any(), Bool, &[0.]);
         is(e.all(), Bool, &[1.]);
         is(e.norm(2), F32, &[0.]);
+        is(e.median(), F32, &[NAN]);
+        assert_eq!((e.cumsum(0, ()).shape().to_vec(), e.sort(()).0.shape().to_vec()), (vec![0], vec![0]));
+        says(d, e.checked().median_dim(0, false), "Expected reduction dim 0 to have non-zero size.");
+        says(d, e.checked().amax((), false), "Expected reduction dim to be specified for input.numel() == 0");
         let words = "Expected reduction dim to be specified for input.numel() == 0";
         says(d, e.checked().max(), words);
         says(d, e.checked().min(), words);
@@ -71,6 +75,8 @@ items! {
         is(x.i(1..100), I64, &[1., 2., 3., 4.]);
         is(x.i(5..), I64, &[]);
         is(x.i(-2..), I64, &[3., 4.]);
+        is(wgtorch::linspace(1, 2, 1, d), F32, &[1.]);
+        is(wgtorch::linspace(1, 2, 0, d), F32, &[]);
         says(d, x.checked().i(S(.., -1)), "step must be greater than zero");
         says(
             d,

@@ -70,6 +70,37 @@ fn item_65_random_numbers() -> Result<(), Error> {
 }
 
 #[test]
+fn item_65_multinomial() -> Result<(), Error> {
+    for d in crate::common::devices() {
+        let p = tensor!([[0., 1., 3., 0.], [5., 0., 5., 0.]], d);
+        let draws = p.multinomial(4000, true);
+        assert_eq!((draws.shape().to_vec(), draws.dtype()), (vec![2, 4000], I64));
+        let count = |row: usize, k: i64| draws.i(row as isize).eq(k).sum().item::<i64>();
+        assert_eq!((count(0, 0)?, count(0, 3)?, count(1, 1)?, count(1, 3)?), (0, 0, 0, 0));
+        // four standard deviations
+        assert!((count(0, 2)? - 3000).abs() < 110 && (count(1, 0)? - 2000).abs() < 127);
+        // without replacement none comes twice, and weights decide what comes first
+        let firsts = p.i(0).expand([4000, 4]).multinomial(2, false);
+        let (a, b) = (firsts.i((.., 0)), firsts.i((.., 1)));
+        assert_eq!((&a + &b).eq(3).sum().item::<i64>()?, 4000);
+        assert!((a.eq(2).sum().item::<i64>()? - 3000).abs() < 110);
+        says(
+            d,
+            p.checked().multinomial(5, false),
+            "cannot sample n_sample > prob_dist.size(-1) samples without replacement",
+        );
+        says(d, (-&p).checked().multinomial(1, true), "probability tensor contains either `inf`, `nan` or element < 0");
+        says(
+            d,
+            zeros(3, d).checked().multinomial(1, true),
+            "invalid multinomial distribution (sum of probabilities <= 0)",
+        );
+        says(d, zeros(3, d).checked().bernoulli_(1.5), "bernoulli_ expects p to be in [0, 1], but got p=1.5");
+    }
+    Ok(())
+}
+
+#[test]
 fn item_66_accumulation() -> Result<(), Error> {
     for d in crate::common::devices() {
         is(ones(100_000, (F16, d)).copy().sum(), F16, &[f64::INFINITY]);

@@ -150,6 +150,7 @@ struct Job<'a, T> {
     flat: Option<usize>,
     group_in: usize,
     sweep: Sweep<T>,
+    lanes: usize,
 }
 
 /// `target[n, g * channels + o, y, x] = relu?(bias + sum over taps of weight[g, o, tap] * source[n, g, tap + y, x])`,
@@ -166,16 +167,16 @@ pub(super) fn correlate<T: HasLanes>(
     bias: Option<(SendPtr<T>, usize)>,
     relu: bool,
 ) {
-    let lanes = <T::Wide as Lanes>::N;
+    let narrow = <T::Wide as Lanes>::N;
     let (rows, cols) = (target.rows, target.cols);
     if batch * groups * weights.channels * rows * cols == 0 {
         return;
     }
     // all rows as one, with the columns between them computed and dropped, where that wastes less
     let flat_len = (rows - 1) * source.row + cols;
-    let per_row = cols.next_multiple_of(lanes);
+    let per_row = cols.next_multiple_of(narrow);
     let exact = source.row == cols && target.strides[2] == cols && target.strides[3] == 1;
-    let flat = rows > 1 && (exact || (flat_len * 8 < per_row * rows * 7 && flat_len >= lanes));
+    let flat = rows > 1 && (exact || (flat_len * 8 < per_row * rows * 7 && flat_len >= narrow));
     let collapsed;
     let (target, flat) = if flat && exact {
         let strides = [target.strides[0], target.strides[1], cols * rows, 1];
@@ -185,8 +186,14 @@ pub(super) fn correlate<T: HasLanes>(
         (target, flat.then_some(source.row))
     };
     let (rows, cols) = (target.rows, target.cols);
+    // the longer vectors where they leave no more of a row's end over than the shorter ones
+    let line = if flat.is_some() { flat_len } else { cols };
+    let Loops { sweep, lanes, .. } = match <Loops<T>>::widest() {
+        Some(l) if line >= 4 * l.lanes || line >= l.lanes && line.is_multiple_of(l.lanes) => l,
+        _ => <Loops<T>>::chosen(),
+    };
     debug_assert!(flat.is_some() || cols >= lanes || source.slack >= lanes);
-    let job = Job { source, target, weights, offsets, bias, relu, flat, group_in, sweep: <Loops<T>>::chosen().sweep };
+    let job = Job { source, target, weights, offsets, bias, relu, flat, group_in, sweep, lanes };
 
     // tasks: images by groups, and where those are few or the weights large by tiles of channels as well, or by rows; sizes
     // alone decide
@@ -228,8 +235,7 @@ pub(super) fn correlate<T: HasLanes>(
 type Span = std::ops::Range<usize>;
 
 fn run_unit<T: HasLanes>(job: &Job<T>, images: Span, g: usize, tiles: Span, rows: Span) {
-    let Job { source, target, weights, .. } = *job;
-    let lanes = <T::Wide as Lanes>::N;
+    let Job { source, target, weights, lanes, .. } = *job;
     let src = |n: usize| source.ptr.add(n * source.batch + g * job.group_in).get().cast_const();
     let out = |n: usize| target.ptr.add(n * target.strides[0] + g * weights.channels * target.strides[1]).get();
     let taps = weights.taps;
@@ -358,6 +364,8 @@ type Sweep<T> = unsafe fn(&Pass<T>, usize, Span, &[Columns]);
 /// The loop over tiles that suits the CPU.
 struct Loops<T> {
     sweep: Sweep<T>,
+    /// Elements of a vector.
+    lanes: usize,
     /// True where all [`SIZES`] are compiled.
     full: bool,
 }
@@ -371,13 +379,29 @@ impl<T: HasLanes> Loops<T> {
                 sweep_any::<T::Wide>(p, count, rows, cols);
             }
             if crate::cpu::simd::wide() {
-                return Loops { sweep: wide::<T>, full: <T::Wide as Lanes>::FULL };
+                return Loops { sweep: wide::<T>, lanes: <T::Wide as Lanes>::N, full: <T::Wide as Lanes>::FULL };
             }
         }
         fn plain<T: HasLanes>(p: &Pass<T>, count: usize, rows: Span, cols: &[Columns]) {
             sweep_any::<T::Plain>(p, count, rows, cols);
         }
-        Loops { sweep: plain::<T>, full: <T::Plain as Lanes>::FULL }
+        Loops { sweep: plain::<T>, lanes: <T::Plain as Lanes>::N, full: <T::Plain as Lanes>::FULL }
+    }
+
+    /// The loop for vectors of AVX-512, which takes the same sizes of tiles, where CPU and type have such.
+    fn widest() -> Option<Loops<T>> {
+        #[cfg(target_arch = "x86_64")]
+        {
+            #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
+            fn widest<T: HasLanes>(p: &Pass<T>, count: usize, rows: Span, cols: &[Columns]) {
+                sweep_any::<T::Widest>(p, count, rows, cols);
+            }
+            if <T::Widest as Lanes>::N > <T::Wide as Lanes>::N && crate::cpu::simd::widest() {
+                let full = <T::Widest as Lanes>::FULL;
+                return Some(Loops { sweep: widest::<T>, lanes: <T::Widest as Lanes>::N, full });
+            }
+        }
+        None
     }
 }
 

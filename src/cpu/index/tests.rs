@@ -177,3 +177,25 @@ fn what_is_out_of_range_is_named_before_anything_is_written() {
     assert_eq!(take(ViewMut::from_slice(&mut out, &[1], &[1]), vx, vi), Ok(()));
     assert_eq!(out, [3, 7]);
 }
+
+#[test]
+fn rows_are_copied_whatever_their_length_and_number() {
+    // the last ones fill more than the cache: they are written past it
+    for (rows, len, count) in [(7, 1, 100), (50, 16, 3000), (100, 33, 50_000), (300, 48, (PAST_CACHE / 48 / 4) + 5)] {
+        let x: Vec<u32> = (0..rows * len).map(|i| i as u32).collect();
+        let index: Vec<i64> = (0..count).map(|i| (i * 7919 % rows) as i64).collect();
+        let mut out = vec![0u32; count * len];
+        let (shape, strides) = ([count, len], [len, 1]);
+        index_select(
+            ViewMut::from_slice(&mut out, &shape, &strides),
+            View::from_slice(&x, &[rows, len], &strides),
+            0,
+            View::from_slice(&index, &[count], &[1]),
+        )
+        .unwrap();
+        for (k, row) in out.chunks(len).enumerate() {
+            let first = index[k] as u32 * len as u32;
+            assert!(row.iter().zip(first..).all(|(&v, want)| v == want), "row {k} of {rows}x{len}");
+        }
+    }
+}

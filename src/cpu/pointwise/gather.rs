@@ -14,7 +14,8 @@ pub(super) unsafe fn gather_panel(plan: &Plan, s: &Strided, start: usize, end: u
             1 => gather_panel_sized::<u8>(plan, s, start, end, packed),
             2 => gather_panel_sized::<u16>(plan, s, start, end, packed as *mut u16),
             4 => gather_panel_sized::<u32>(plan, s, start, end, packed as *mut u32),
-            _ => gather_panel_sized::<u64>(plan, s, start, end, packed as *mut u64),
+            8 => gather_panel_sized::<u64>(plan, s, start, end, packed as *mut u64),
+            _ => gather_panel_sized::<[u64; 2]>(plan, s, start, end, packed as *mut [u64; 2]),
         }
     }
 }
@@ -69,15 +70,18 @@ pub(super) unsafe fn transfer(plan: &Plan, s: &Strided, at: usize, n: usize, pac
             1 => transfer_sized::<u8>(plan, s, at, n, packed, scatter),
             2 => transfer_sized::<u16>(plan, s, at, n, packed as *mut u16, scatter),
             4 => transfer_sized::<u32>(plan, s, at, n, packed as *mut u32, scatter),
-            _ => transfer_sized::<u64>(plan, s, at, n, packed as *mut u64, scatter),
+            8 => transfer_sized::<u64>(plan, s, at, n, packed as *mut u64, scatter),
+            _ => transfer_sized::<[u64; 2]>(plan, s, at, n, packed as *mut [u64; 2], scatter),
         }
     }
 }
 
 unsafe fn transfer_sized<T: Copy>(plan: &Plan, s: &Strided, at: usize, n: usize, packed: *mut T, scatter: bool) {
-    let (sizes, strides) = (&plan.sizes, &s.strides);
+    // slices: indexing a small vector may be a call
+    let (sizes, strides) = (&plan.sizes[..], &s.strides[..]);
     let inner = sizes.len() - 1;
     let mut index: Dims = Dims::from_elem(0, sizes.len());
+    let index = &mut index[..];
     let mut rest = at;
     let mut offset = 0;
     for d in (0..sizes.len()).rev() {

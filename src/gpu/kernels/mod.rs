@@ -2,6 +2,7 @@
 
 pub mod conv;
 mod conv_wave;
+pub mod fill;
 pub mod index;
 pub mod index_write;
 pub mod loss;

@@ -52,6 +52,7 @@ impl Order {
             DType::F16 => (13..32, 0),
             DType::BF16 => (16..32, 0),
             DType::I64 | DType::F64 => (0..64, 0),
+            DType::C64 | DType::C128 => unreachable!("complex numbers have no order: the op refuses them"),
         };
         Order { descending, bits, bias }
     }

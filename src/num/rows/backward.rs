@@ -10,7 +10,8 @@ const SQRT_2_OVER_PI: f64 = 0.797_884_560_802_865_4;
 
 rows! {
     SIGMOID_BACKWARD = "sigmoid_backward", Float, |g, y| g * (T::lit(1.0) - y) * y;
-    TANH_BACKWARD = "tanh_backward", Float, |g, y| g * (T::lit(1.0) - y * y);
+    // in factors: 1 - y * y differs where a driver makes it one rounding
+    TANH_BACKWARD = "tanh_backward", Float, |g, y| g * ((T::lit(1.0) - y) * (y + 1.0));
     TAN_BACKWARD = "tan_backward", Float, |g, y| g * (y * y + 1.0);
     THRESHOLD_BACKWARD = "threshold_backward", Arith, |g, x, threshold| {
         T::select(x.le(threshold) & !x.is_nan(), T::int(0), g)

@@ -14,6 +14,8 @@ pub use logic::*;
 pub use math::*;
 pub use special::*;
 
+pub use super::complex::ANGLE;
+
 #[cfg(test)]
 mod table;
 #[cfg(test)]
@@ -44,7 +46,7 @@ macro_rules! cpu {
     };
     (@float $d:ident, $r:ty, $n:expr, $rest:expr) => {
         match $d {
-            DType::F32 => cpu!(@pick $r, $n, F<true>, F<false>, f32),
+            DType::F32 => Some(f32_block::<$r, { $n }>()),
             DType::F64 => cpu!(@pick $r, $n, D, D, f64),
             DType::F16 => Some(half::<$r, F16, { $n }> as BlockFn),
             DType::BF16 => Some(half::<$r, BF16, { $n }>),
@@ -106,7 +108,7 @@ macro_rules! in_class {
         $d.is_int()
     };
     (Bits $d:ident) => {
-        !$d.is_float()
+        !$d.is_differentiable()
     };
 }
 use in_class;
@@ -137,7 +139,7 @@ macro_rules! rows {
     ($($id:ident = $name:literal, $class:ident $(-> $out:ident)?, |$($x:ident),+| $body:expr;)*) => {
         #[allow(unused_imports, reason = "which of them a file's rows need differs")]
         use {
-            super::super::{block::*, lanes::*, val::Val, wgsl::row_fn},
+            super::super::{block::*, complex, lanes::*, val::Val, wgsl::row_fn},
             super::super::{Arith, Base, Bits, Float, Int, Ring, Trig},
             super::{cpu, in_class, is_bool, out_type},
             crate::{DType, program::{BlockFn, Row}},
@@ -149,9 +151,12 @@ macro_rules! rows {
                 arity: [$(stringify!($x)),+].len(),
                 bool_out: is_bool!($($out)?),
                 bool_first: false,
-                cpu: |d| cpu!($class d, formula::$id, [$(stringify!($x)),+].len()),
+                cpu: |d| {
+                    let real: Option<BlockFn> = cpu!($class d, formula::$id, [$(stringify!($x)),+].len());
+                    real.or_else(|| complex::block($name, d))
+                },
                 wgsl: |d| {
-                    let known = in_class!($class d);
+                    let known = in_class!($class d) && !d.is_complex();
                     if known { row_fn::<formula::$id, { [$(stringify!($x)),+].len() }>($name, d) } else { None }
                 },
             };

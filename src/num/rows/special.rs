@@ -150,7 +150,132 @@ fn bessel<T: Float>(x: T, small: &[f64], large: &[f64]) -> [T; 2] {
     [chebyshev(small, a / 4.0 - 1.0), chebyshev(large, T::lit(16.0) / far - 1.0) / far.sqrt()]
 }
 
+/// `exp(x^2)` in two factors that keep the relative error of the square out of the power.
+#[inline(always)]
+fn exp_square<T: Float>(x: T) -> T {
+    // beyond 27 it is infinite in every dtype
+    let near = x.abs().lt(T::lit(27.0));
+    let x = T::select(near, x, T::lit(0.0));
+    let h = (x * 16.0).round() / 16.0;
+    T::select(near, (h * h).exp() * ((x - h) * (x + h)).exp(), T::inf())
+}
+
+/// `exp(x^2) erfc(x)` for `x >= 0`: the product below 3, from there on the continued fraction.
+#[inline(always)]
+fn scaled_erfc<T: Float>(x: T) -> T {
+    let far = T::select(x.gt(T::lit(3.0)), x, T::lit(3.0));
+    let mut tail = far;
+    for k in (1..=24).rev() {
+        tail = far + T::lit(0.5 * k as f64) / tail;
+    }
+    let near = T::select(x.lt(T::lit(3.0)), x, T::lit(3.0));
+    let large = T::lit(1.0 / PI.sqrt()) / tail;
+    T::select(x.gt(T::lit(3.0)), large, exp_square(near) * near.erfc())
+}
+
+/// The logarithm of the normal distribution function.
+#[inline(always)]
+fn log_phi<T: Float>(x: T) -> T {
+    let below = x.lt(T::lit(-1.0));
+    let left = T::select(below, x, T::lit(-1.0));
+    let tail = (scaled_erfc(left * -0.5f64.sqrt()) * 0.5).log() - left * left * 0.5;
+    let right = T::select(below, T::lit(-1.0), x);
+    T::select(below, tail, (-((right * 0.5f64.sqrt()).erfc() * 0.5)).log1p())
+}
+
+/// `B_2k / (2k)!` for k from 1.
+const BERNOULLI: [f64; 12] = [
+    0.08333333333333333,
+    -0.001388888888888889,
+    3.306878306878307e-05,
+    -8.267195767195768e-07,
+    2.08767569878681e-08,
+    -5.284190138687493e-10,
+    1.3382536530684679e-11,
+    -3.3896802963225827e-13,
+    8.586062056277845e-15,
+    -2.174868698558062e-16,
+    5.5090028283602295e-18,
+    -1.3954464685812524e-19,
+];
+
+/// The sum of `(q + k)^-x` for `q > 0` by Euler and Maclaurin: ten terms, an integral, and Bernoulli's corrections.
+#[inline(always)]
+fn hurwitz<T: Float>(x: T, q: T) -> T {
+    let mut sum = T::lit(0.0);
+    for k in 0..10 {
+        sum = sum + (q + k as f64).pow(-x);
+    }
+    let w = q + 10.0;
+    let last = w.pow(-x);
+    let nothing = last.eq(T::lit(0.0));
+    // each factor stays finite where x is huge and the power 0
+    let mut rising = x / w;
+    let mut series = T::lit(0.0);
+    for (k, b) in BERNOULLI.iter().enumerate() {
+        series = series + rising * *b;
+        let next = 2.0 * k as f64;
+        rising = rising * ((x + (next + 1.0)) / w) * ((x + (next + 2.0)) / w);
+    }
+    let rest = w / (x - 1.0) + 0.5 + series;
+    sum + T::select(nothing, T::lit(0.0), last * rest)
+}
+
+/// Hurwitz' zeta function; below 0 the terms up to 0 are the alternating difference of two sums on the other side.
+#[inline(always)]
+fn zeta<T: Float>(x: T, q: T) -> T {
+    let one = T::lit(1.0);
+    let nan = T::inf() - T::inf();
+    let below = q.lt(T::lit(0.0));
+    let start = T::select(below, q - q.floor(), q);
+    let start = T::select(start.gt(T::lit(0.0)), start, one);
+    let x_in = T::select(x.gt(one), x, T::lit(2.0));
+    let mirrored = T::select(below, one - q, one);
+    let odd = !(x_in * 0.5).floor().eq(x_in * 0.5);
+    let other = hurwitz(x_in, T::select(below, one - start, one)) - hurwitz(x_in, mirrored);
+    let sum = hurwitz(x_in, start);
+    let sum = T::select(below, T::select(odd, sum - other, sum + other), sum);
+    let pole = q.le(T::lit(0.0)) & q.floor().eq(q);
+    let undefined = below & !x.floor().eq(x);
+    let sum = T::select(undefined, nan, sum);
+    let sum = T::select(pole | x.eq(one), T::inf(), sum);
+    T::select(x.lt(one) | !x.ordered(q), nan, sum)
+}
+
 rows! {
+    ERFCX = "erfcx", Float, |x| {
+        let y = scaled_erfc(x.abs());
+        let y = T::select(x.lt(T::lit(0.0)), exp_square(x) * 2.0 - y, y);
+        T::select(x.is_nan(), x, y)
+    };
+    LOG_NDTR = "log_ndtr", Float, |x| T::select(x.is_nan(), x, log_phi(x));
+    // in the middle by erfinv; outside a first guess, and Halley's steps towards log(phi(x)) = log(p) in the lower half
+    NDTRI = "ndtri", Float, |p| {
+        let upper = p.gt(T::lit(0.5));
+        let q = T::select(upper, T::lit(1.0) - p, p);
+        let inside = q.gt(T::lit(0.0)) & !p.is_nan();
+        let q = T::select(inside, q, T::lit(0.25));
+        let tail = q.lt(T::lit(0.1));
+        let target = T::select(tail, q, T::lit(0.05)).log();
+        let t = target * -2.0;
+        let mut x = -(t - (t * (2.0 * PI)).log()).maximum(T::lit(0.0)).sqrt();
+        for _ in 0..3 {
+            let log = log_phi(x);
+            // d log(phi) / dx, and its own derivative is -slope (x + slope)
+            let slope = T::lit(1.0 / (2.0 * PI).sqrt()) * (-(x * x * 0.5) - log).exp();
+            let step = (log - target) / slope;
+            x = x - step / (step * (x + slope) * 0.5 + 1.0);
+        }
+        let middle = (T::select(tail, T::lit(0.25), q) * 2.0 - 1.0).erfinv() * 2f64.sqrt();
+        let x = T::select(tail, x, middle);
+        let nan = T::inf() - T::inf();
+        let ends = T::select(p.eq(T::lit(0.0)), -T::inf(), T::select(p.eq(T::lit(1.0)), T::inf(), nan));
+        let ends = T::select(p.is_nan(), nan, ends);
+        T::select(inside, T::select(upper, -x, x), ends)
+    };
+    // the same times a factor, for an x above 2
+    POLYGAMMA = "polygamma", Float, |q, x, factor| factor * zeta(x, q);
+    ZETA = "zeta", Float, |x, q| zeta(x, q);
     I0E = "i0e", Float, |x| {
         let [small, large] = bessel(x, &I0_SMALL, &I0_LARGE);
         T::select(x.abs().gt(T::lit(8.0)), large, small)

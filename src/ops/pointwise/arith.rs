@@ -49,9 +49,14 @@ ops! {
         grads!(cx; cx.g().clone(), -cx.g() * over(&DIV_TRUNC, cx.operand(0)?, &cx.input(1)?))
     };
     NEG = NEG, Number, "NegBackward0", nothing, |cx| grads!(cx; -cx.g());
-    ABS = ABS, Number, "AbsBackward0", input, |cx| grads!(cx; cx.g() * cx.input(0)?.sign());
+    ABS = ABS, Number, "AbsBackward0", input, |cx| grads!(cx; cx.g() * cx.input(0)?.sgn());
     SIGN = SIGN, Number, "SignBackward0", nothing, |cx| grads!(cx; zeros(cx, 0));
-    SGN = SGN, Number, "SgnBackward0", nothing, |cx| grads!(cx; zeros(cx, 0));
+    SGN = SGN, Number, "SgnBackward0", input, |cx| {
+        grads!(cx; {
+            let z = cx.input(0)?;
+            if z.is_complex() { sgn_vjp(cx.g(), &z) } else { zeros(cx, 0) }
+        })
+    };
     ADDCMUL = ADDCMUL, Common, "AddcmulBackward0", inputs::<3>, |cx| {
         grads!(cx; cx.g().clone(), cx.g() * (cx.input(2)? * factor(cx)), cx.g() * (cx.input(1)? * factor(cx)))
     };
@@ -69,6 +74,13 @@ ops! {
     SAME = POSITIVE, Common, "CloneBackward0", nothing, |cx| grads!(cx; cx.g().clone());
 }
 
+/// What of the gradient is at right angles to the direction, by the magnitude; 0 at 0.
+fn sgn_vjp(g: &Tensor, z: &Tensor) -> Tensor {
+    let (direction, abs) = (z.sgn(), z.abs());
+    let along = (g * direction.conj()).real() * &direction;
+    super::where_cond(&abs.detach().eq(0), 0, (g - along) / abs)
+}
+
 /// The scalar in the fourth place.
 fn factor(cx: &Ctx) -> Scalar {
     cx.scalar(3).unwrap_or(Scalar::Int(1))
@@ -77,6 +89,7 @@ fn factor(cx: &Ctx) -> Scalar {
 fn lerp_vjp(cx: &Ctx) -> Result<Grads> {
     grads!(cx; {
         let rest = match cx.operand(2)? {
+            Operand::Scalar(Scalar::Complex(z)) => Operand::Scalar(Scalar::Complex(1.0 - z)),
             Operand::Scalar(s) => Operand::Scalar(Scalar::Float(1.0 - s.to_f64())),
             Operand::Tensor(w) => Operand::Tensor(1 - w),
         };
@@ -143,16 +156,22 @@ fn check_factor(name: &str, factor: Scalar, dtype: DType) -> Result<Scalar> {
         "Boolean alpha only supported for Boolean results."
     );
     ensure!(
-        dtype.is_float() || factor.category() != Category::Float,
+        dtype.is_complex() || factor.category() != Category::Complex,
+        Runtime,
+        "For non-complex input tensors, argument {name} must not be a complex number."
+    );
+    ensure!(
+        dtype.is_differentiable() || factor.category() != Category::Float,
         Runtime,
         "For integral input tensors, argument {name} must not be a floating point number."
     );
-    Ok(if dtype.is_float() { factor } else { factor.as_dtype(dtype) })
+    Ok(if dtype.is_differentiable() { factor } else { factor.as_dtype(dtype) })
 }
 
 fn negated(s: Scalar) -> Scalar {
     match s {
         Scalar::Float(f) => Scalar::Float(-f),
+        Scalar::Complex(z) => Scalar::Complex(-z),
         s => Scalar::Int(s.to_i64().wrapping_neg()),
     }
 }
@@ -236,7 +255,7 @@ op_methods! {
     }
     /// -1, 0 or 1, 0 for NaN; bools stay as they are (`torch.sign`).
     sign sign_ sign_out () |x, run| { run(if result_type(&[x]) == DType::Bool { &SAME } else { &SIGN }, &[x]) }
-    /// [`Tensor::sign`] for real numbers (`torch.sgn`).
+    /// [`Tensor::sign`] for real numbers, `z / |z|` (0 at 0) for complex ones (`torch.sgn`).
     sgn sgn_ sgn_out () |x, run| { run(if result_type(&[x]) == DType::Bool { &SAME } else { &SGN }, &[x]) }
     /// `self + tensor1 * tensor2` (`torch.addcmul`).
     addcmul addcmul_ addcmul_out (tensor1: &Tensor, tensor2: &Tensor) |x, run| {
@@ -309,7 +328,7 @@ fn unit(factor: Scalar) -> Scalar {
 
 fn check_addcdiv(tensor1: &Tensor, tensor2: &Tensor) -> Result<()> {
     ensure!(
-        tensor1.dtype().is_float() || tensor2.dtype().is_float(),
+        tensor1.dtype().is_differentiable() || tensor2.dtype().is_differentiable(),
         Runtime,
         "Integer division with addcdiv is no longer supported, and in a future  release addcdiv will perform a true division of tensor1 and tensor2. The historic addcdiv behavior can be implemented as (input + value * torch.trunc(tensor1 / tensor2)).to(input.dtype) for integer inputs and as (input + value * tensor1 / tensor2) for float inputs. The future addcdiv behavior is just the latter implementation: (input + value * tensor1 / tensor2), for all dtypes."
     );
@@ -319,7 +338,7 @@ fn check_addcdiv(tensor1: &Tensor, tensor2: &Tensor) -> Result<()> {
 unary_methods! {
     /// Elementwise negation (`torch.neg`); refuses bools.
     neg neg_ neg_out NEG;
-    /// The magnitude (`torch.abs`); its gradient at 0 is 0.
+    /// The magnitude (`torch.abs`), real for complex numbers; its gradient at 0 is 0.
     abs abs_ abs_out ABS;
 }
 

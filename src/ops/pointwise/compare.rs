@@ -100,11 +100,6 @@ crate::tensor::methods! {
     fn isfinite(&self) -> Tensor { elementwise(&ISFINITE, &[In::T(self.0)]) }
     /// True where the sign bit is set, also of -0 and NaN (`torch.signbit`).
     fn signbit(&self) -> Tensor { elementwise(&SIGNBIT, &[In::T(self.0)]) }
-    /// True everywhere: no dtype here is complex (`torch.isreal`).
-    fn isreal(&self) -> Tensor {
-        Ok(Tensor::constant(true.into(), &self.shape(), DType::Bool, self.device()))
-    }
-
     /// This tensor where the condition holds, else the other (`tensor.where`).
     fn where_cond(&self, condition: &Tensor, other: impl Into<Operand>) -> Tensor {
         select(condition, In::T(self.0), other.into().as_in())
@@ -121,7 +116,7 @@ crate::tensor::methods! {
         ensure!(o.rtol >= 0.0, Runtime, "rtol must be greater than or equal to zero, but got {}", o.rtol);
         ensure!(o.atol >= 0.0, Runtime, "atol must be greater than or equal to zero, but got {}", o.atol);
         let mut close = a.checked().eq(&b)?;
-        let float = a.dtype().is_float();
+        let float = a.dtype().is_differentiable();
         if o.equal_nan && float {
             close = close.logical_or(a.isnan().logical_and(b.isnan()));
         }

@@ -267,8 +267,11 @@ crate::tensor::methods! {
         }
     }
 
-    /// 0 for positive numbers, pi for negative ones (`torch.angle`).
+    /// The angle of complex numbers with the positive real axis: 0 for positive numbers, pi for negative ones (`torch.angle`).
     fn angle(&self) -> Tensor {
+        if self.is_complex() {
+            return crate::ops::complex::angle(self.0);
+        }
         let x = if self.dtype().is_float() { self.0.clone() } else { to_dtype(self.0, DType::F32) };
         Ok(where_cond(&x.isnan(), &x, (-x.sign()).relu() * PI))
     }

@@ -26,6 +26,7 @@ pub use compare::{IscloseOptions, where_cond};
 pub use math::{LogitOptions, NanToNumOptions};
 pub use power::pow;
 pub use round::RoundOptions;
+pub use special::zeta;
 
 pub(crate) use arith::*;
 pub(crate) use bits::*;

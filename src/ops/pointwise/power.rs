@@ -54,16 +54,19 @@ ops! {
         let (g, base, e, y) = (cx.input(0)?, cx.operand(1)?, cx.operand(2)?, cx.input(3)?);
         grads!(cx; by_exponent(cx.g(), &base, &e, &y)?, {
             let x = cx.input(1)?;
-            let flat = x.eq(0).logical_and(cx.input(2)?.ge(0));
+            let flat = x.eq(0).logical_and(not_negative(&cx.input(2)?));
             super::where_cond(&flat, 0, cx.g() * &g * &y / x)
         }, zeros(cx, 2), {
             let ln = match &base {
                 Operand::Tensor(x) => x.log(),
+                Operand::Scalar(s) if y.is_complex() => {
+                    Tensor::constant(Scalar::Complex(s.to_complex().ln()), &[], y.dtype(), y.device())
+                }
                 Operand::Scalar(s) => Tensor::constant(Scalar::Float(s.to_f64().ln()), &[], y.dtype(), y.device()),
             };
             let flat = match &base {
-                Operand::Tensor(x) => x.eq(0).logical_and(cx.input(2)?.ge(0)),
-                Operand::Scalar(s) => cx.input(2)?.ge(0).logical_and(s.to_f64() == 0.0),
+                Operand::Tensor(x) => x.eq(0).logical_and(not_negative(&cx.input(2)?)),
+                Operand::Scalar(s) => not_negative(&cx.input(2)?).logical_and(!s.to_bool()),
             };
             super::where_cond(&flat, 0, cx.g() * &g * ln)
         })
@@ -75,9 +78,18 @@ fn one_less(e: &Operand) -> Result<Tensor> {
     match e {
         Operand::Tensor(e) => e.checked().sub(1),
         Operand::Scalar(s) => {
-            Ok(Tensor::constant(Scalar::Float(s.to_f64() - 1.0), &[], DType::F64, crate::device::Device::Cpu))
+            let (less, dtype) = match s {
+                Scalar::Complex(z) => (Scalar::Complex(z - 1.0), DType::C128),
+                s => (Scalar::Float(s.to_f64() - 1.0), DType::F64),
+            };
+            Ok(Tensor::constant(less, &[], dtype, crate::device::Device::Cpu))
         }
     }
+}
+
+/// True where an exponent's real part is not negative.
+fn not_negative(e: &Tensor) -> Tensor {
+    e.real().ge(0)
 }
 
 fn by_base(g: &Tensor, x: &Tensor, exponent: &Operand) -> Result<Tensor> {
@@ -104,6 +116,7 @@ fn for_exponent(x: In, exponent: Scalar) -> (&'static Elementwise, bool) {
     let dtype = result_type(&[x]);
     match exponent {
         Scalar::Int(2) if dtype != DType::Bool => (&SQUARE, true),
+        Scalar::Complex(_) => (&POW_SCALAR, false),
         _ if !dtype.is_float() => (&POW_SCALAR, false),
         _ => match exponent.to_f64() {
             2.0 => (&SQUARE, true),
@@ -186,6 +199,7 @@ unary_methods! {
 /// The operand as float64.
 fn doubled(o: Operand) -> Operand {
     match o {
+        Operand::Tensor(t) if t.is_complex() => Operand::Tensor(crate::tensor::to_dtype(&t, DType::C128)),
         Operand::Tensor(t) if t.dtype() != DType::F64 => Operand::Tensor(crate::tensor::to_dtype(&t, DType::F64)),
         o => o,
     }

@@ -42,7 +42,8 @@ fn numbers(op: &Elementwise) -> u8 {
         ("pow", "PowBackward2") => 0b01,
         ("elu" | "softplus" | "hardtanh" | "threshold" | "clamp" | "celu" | "leaky_relu" | "nan_to_num", _) => 0b1110,
         ("hardshrink" | "softshrink", _) => 0b10,
-        ("logit_eps", _) => 0b110,
+        ("logit_eps" | "polygamma", _) => 0b110,
+        ("zeta", _) => 0b001,
         ("clamp_min" | "clamp_max", "ClampBackward1" | "ClampMinBackward0" | "ClampMaxBackward0") => 0b10,
         ("pow_backward" | "pow_backward_exponent", _) => 0,
         (name, _) if name.ends_with("_backward") => 0b1100,
@@ -56,6 +57,8 @@ fn domain(op: &Elementwise, i: usize) -> (f64, f64) {
         ("addcmul", 2) if op.node != "AddcmulBackward0" => (1.0, 1.0 + 1e-12),
         ("asin" | "acos" | "atanh" | "erfinv", _) => (-0.9, 0.9),
         ("acosh", _) => (1.2, 3.0),
+        ("ndtri", _) => (0.02, 0.98),
+        ("zeta", 0) | ("polygamma", 1) => (2.2, 4.5),
         ("logit", _) | ("logit_backward", 1) | ("logit_eps", 0) => (0.1, 0.9),
         ("logit_eps", 1) => (0.2, 0.3),
         ("logit_eps", 2) => (0.7, 0.8),
@@ -64,7 +67,7 @@ fn domain(op: &Elementwise, i: usize) -> (f64, f64) {
         ("hardtanh_backward", 3) | ("hardtanh" | "clamp", 2) => (0.2, 0.8),
         (
             "sqrt" | "rsqrt" | "log" | "log2" | "log10" | "log1p" | "lgamma" | "digamma" | "entr" | "trigamma"
-            | "tetragamma",
+            | "tetragamma" | "zeta" | "polygamma",
             _,
         )
         | ("reciprocal" | "pow" | "pow_backward_exponent", _)
@@ -111,9 +114,7 @@ fn run(op: &'static Elementwise, x: &[f64]) -> (Tensor, Vec<Option<Tensor>>) {
 }
 
 fn differentiable(op: &Elementwise) -> bool {
-    // tetragamma says that it has no derivative
     !["NotDifferentiable", "NotImplemented"].contains(&op.node)
-        && op.row.name != "tetragamma"
         && !matches!(op.rule, Rule::Where | Rule::Compare | Rule::Logical | Rule::Bitwise | Rule::Int)
 }
 
@@ -151,8 +152,7 @@ fn derivatives_are_those_of_the_formulas() {
 #[test]
 fn second_derivatives_are_those_of_the_formulas() {
     let mut draw = Draw(8);
-    // trigamma's own derivative is the last of its kind
-    for op in all_ops().filter(|o| differentiable(o) && o.row.name != "trigamma") {
+    for op in all_ops().filter(|o| differentiable(o)) {
         let Some(dual) = dual_of(op.row) else { continue };
         for _ in 0..5 {
             let x: Vec<f64> = (0..op.row.arity).map(|i| draw.of(domain(op, i))).collect();

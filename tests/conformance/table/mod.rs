@@ -8,6 +8,7 @@ pub mod modules;
 mod moves;
 mod nn;
 mod pointwise;
+mod ranks;
 mod reduce;
 mod shape;
 
@@ -41,6 +42,7 @@ const FAMILIES: &[&[Row]] = &[
     activation::OPTIONS,
     activation::ROWS,
     reduce::ROWS,
+    ranks::ROWS,
     moves::ROWS,
     nn::ROWS,
     shape::ROWS,

@@ -61,10 +61,8 @@ pub fn all() -> impl Iterator<Item = &'static Row> {
 }
 
 fn conv2d(c: &Call) -> Result<Conv2d, Stop> {
-    if c.string("padding_mode")?.is_some_and(|m| m != "zeros") {
-        return Err(Stop::Unsupported("padding_mode".into()));
-    }
     let mut b = Conv2d::options(c.size("in_channels")?, c.size("out_channels")?, pair(c, "kernel_size")?)
+        .padding_mode(c.string("padding_mode")?.unwrap_or("zeros").parse()?)
         .groups(c.size_or("groups", 1)?)
         .bias(c.flag("bias", true)?);
     if let Some(p) = opt_pair(c, "stride")? {
@@ -83,6 +81,21 @@ fn conv2d(c: &Call) -> Result<Conv2d, Stop> {
 }
 
 layers! {
+    "ZeroPad1d" "padding" |c| ZeroPad1d::new(c.ints("padding")?);
+    "ZeroPad2d" "padding" |c| ZeroPad2d::new(c.ints("padding")?);
+    "ZeroPad3d" "padding" |c| ZeroPad3d::new(c.ints("padding")?);
+    "ReflectionPad1d" "padding" |c| ReflectionPad1d::new(c.ints("padding")?);
+    "ReflectionPad2d" "padding" |c| ReflectionPad2d::new(c.ints("padding")?);
+    "ReflectionPad3d" "padding" |c| ReflectionPad3d::new(c.ints("padding")?);
+    "ReplicationPad1d" "padding" |c| ReplicationPad1d::new(c.ints("padding")?);
+    "ReplicationPad2d" "padding" |c| ReplicationPad2d::new(c.ints("padding")?);
+    "ReplicationPad3d" "padding" |c| ReplicationPad3d::new(c.ints("padding")?);
+    "CircularPad1d" "padding" |c| CircularPad1d::new(c.ints("padding")?);
+    "CircularPad2d" "padding" |c| CircularPad2d::new(c.ints("padding")?);
+    "CircularPad3d" "padding" |c| CircularPad3d::new(c.ints("padding")?);
+    "ConstantPad1d" "padding value" |c| ConstantPad1d::new(c.ints("padding")?, c.scalar("value")?);
+    "ConstantPad2d" "padding value" |c| ConstantPad2d::new(c.ints("padding")?, c.scalar("value")?);
+    "ConstantPad3d" "padding value" |c| ConstantPad3d::new(c.ints("padding")?, c.scalar("value")?);
     "Linear" "in_features out_features bias" |c| {
         Linear::options(c.size("in_features")?, c.size("out_features")?).bias(c.flag("bias", true)?).build()
     };

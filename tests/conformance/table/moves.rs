@@ -48,6 +48,18 @@ fn indices(c: &Call) -> Result<Vec<TensorIndex>, Stop> {
         .collect())
 }
 
+/// A shape: a size, or a list of them.
+fn shape(a: &Arg) -> Result<Vec<usize>, Stop> {
+    let size = |a: &Arg| match a {
+        Arg::Int(n) if *n >= 0 => Ok(*n as usize),
+        _ => Err(Stop::Untyped("shapes: sizes".into())),
+    };
+    match a {
+        Arg::List(l) => l.iter().map(size).collect(),
+        one => Ok(vec![size(one)?]),
+    }
+}
+
 fn dtype(c: &Call) -> Result<DTypeOptions, Stop> {
     Ok(c.dtype("dtype")?.map_or_else(DTypeOptions::new, |d| DTypeOptions::new().dtype(d)))
 }
@@ -103,6 +115,21 @@ fn repeats(c: &Call) -> Result<Repeats, Stop> {
     Ok(if c.is_tensor("repeats") { c.tensor("repeats")?.into() } else { c.size("repeats")?.into() })
 }
 
+/// The older spelling of `scatter_reduce`, in which a number may stand for the source.
+fn scatter_with(c: &Call, src: wgtorch::Operand, how: &str) -> Result<Tensor, Stop> {
+    let reduce = match how {
+        "add" => wgtorch::ScatterReduce::Sum,
+        "multiply" => wgtorch::ScatterReduce::Prod,
+        _ => return Err(Stop::Untyped(format!("reduce: no such name: {how}"))),
+    };
+    let (x, index) = (c.tensor("input")?, c.tensor("index")?);
+    let src = match src {
+        wgtorch::Operand::Tensor(t) => t,
+        wgtorch::Operand::Scalar(s) => wgtorch::full_like(index, s, wgtorch::TensorOptions::new().dtype(x.dtype())),
+    };
+    Ok(x.checked().scatter_reduce(c.int("dim")?, index, &src, reduce, true)?)
+}
+
 rows! {
     "gather" "input dim index sparse_grad" |c| c.x()?.gather(c.int("dim")?, c.tensor("index")?)?;
     "index_select" "input dim index" |c| c.x()?.index_select(c.int("dim")?, c.tensor("index")?)?;
@@ -117,11 +144,14 @@ rows! {
     "index_put_" "input indices values accumulate" |c| {
         c.x()?.index_put_(indices(c)?, c.tensor("values")?, c.flag("accumulate", false)?)?
     };
-    "scatter" "input dim index src value" |c| {
+    "scatter" "input dim index src value reduce" |c| {
         let src = if c.get("value").is_some() { c.operand("value")? } else { c.operand("src")? };
+        if let Some(how) = c.string("reduce")? {
+            return Ok(scatter_with(c, src, how)?.into());
+        }
         c.x()?.scatter(c.int("dim")?, c.tensor("index")?, src)?
     };
-    "scatter_" "input dim index src value" |c| {
+    "scatter_" "input dim index src value reduce" |c| {
         let src = if c.get("value").is_some() { c.operand("value")? } else { c.operand("src")? };
         c.x()?.scatter_(c.int("dim")?, c.tensor("index")?, src)?
     };
@@ -136,6 +166,33 @@ rows! {
         let reduce = c.string("reduce")?.unwrap_or_default().parse()?;
         let own = c.flag("include_self", true)?;
         c.x()?.scatter_reduce_(c.int("dim")?, c.tensor("index")?, c.tensor("src")?, reduce, own)?
+    };
+    "index_reduce" "input dim index source reduce include_self" |c| {
+        let reduce = c.string("reduce")?.unwrap_or_default().parse()?;
+        let own = c.flag("include_self", true)?;
+        c.x()?.index_reduce(c.int("dim")?, c.tensor("index")?, c.tensor("source")?, reduce, own)?
+    };
+    "index_reduce_" "input dim index source reduce include_self" |c| {
+        let reduce = c.string("reduce")?.unwrap_or_default().parse()?;
+        let own = c.flag("include_self", true)?;
+        c.x()?.index_reduce_(c.int("dim")?, c.tensor("index")?, c.tensor("source")?, reduce, own)?
+    };
+    "unravel_index" "indices shape" |c| wgtorch::try_unravel_index(c.tensor("indices")?, &c.sizes("shape")?)?;
+    "broadcast_shapes" "*shapes" |c| {
+        let Some(Arg::List(l)) = c.get("shapes") else { return Err(Stop::Untyped("shapes: a list".into())) };
+        let shapes = l.iter().map(shape).collect::<Result<Vec<_>, _>>()?;
+        let shapes: Vec<&[usize]> = shapes.iter().map(|s| &s[..]).collect();
+        wgtorch::try_broadcast_shapes(&shapes)?.to_vec()
+    };
+    "constant_pad_nd" "input pad value" |c| {
+        c.x()?.pad(c.ints("pad")?, c.opt_scalar("value")?.unwrap_or(Scalar::Int(0)))?
+    };
+    "nn.functional.pad" "input pad mode value" |c| {
+        let mut o = wgtorch::PadOptions::new().mode(c.string("mode")?.unwrap_or("constant").parse()?);
+        if let Some(v) = c.opt_scalar("value")? {
+            o = o.value(v);
+        }
+        c.x()?.pad(c.ints("pad")?, o)?
     };
     "index_add" "input dim index source alpha" |c| {
         let alpha = c.opt_scalar("alpha")?.unwrap_or(Scalar::Int(1));
@@ -218,10 +275,10 @@ rows! {
         wgtorch::eye(c.size("n")?, m, c.options()?)
     };
     "linspace" "start end steps dtype" |c| {
-        wgtorch::linspace(c.scalar("start")?, c.scalar("end")?, c.size("steps")?, c.options()?)
+        wgtorch::try_linspace(c.operand("start")?, c.operand("end")?, c.size("steps")?, c.options()?)?
     };
     "logspace" "start end steps base dtype" |c| {
-        wgtorch::logspace(c.scalar("start")?, c.scalar("end")?, c.size("steps")?, c.float_or("base", 10.0)?, c.options()?)
+        wgtorch::try_logspace(c.operand("start")?, c.operand("end")?, c.size("steps")?, c.float_or("base", 10.0)?, c.options()?)?
     };
     "tensor_split" "input indices_or_sections dim sections indices" |c| {
         c.x()?.tensor_split(sections(c, "indices_or_sections")?, c.int_or("dim", 0)?)?
@@ -256,6 +313,9 @@ rows! {
         let n = c.int_or("num_classes", -1)?;
         wgtorch::try_one_hot(c.tensor("tensor")?, usize::try_from(n).ok())?
     };
+    "dist" "input other p" |c| c.x()?.dist(c.tensor("other")?, c.opt_scalar("p")?.unwrap_or(Scalar::Int(2)))?;
+    "renorm" "input p dim maxnorm" |c| c.x()?.renorm(c.scalar("p")?, c.int("dim")?, c.scalar("maxnorm")?)?;
+    "renorm_" "input p dim maxnorm" |c| c.x()?.renorm_(c.scalar("p")?, c.int("dim")?, c.scalar("maxnorm")?)?;
     "norm" "input p dim keepdim dtype" |c| norm(c)?;
     "cumsum" "input dim dtype" |c| c.x()?.cumsum(c.int("dim")?, dtype(c)?)?;
     "cumsum_" "input dim dtype" |c| c.x()?.cumsum_(c.int("dim")?, dtype(c)?)?;

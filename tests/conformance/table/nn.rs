@@ -117,6 +117,15 @@ rows! {
     "addmm_" "input mat1 mat2 beta alpha" |c| c.x()?.addmm_(c.tensor("mat1")?, c.tensor("mat2")?, factors(c)?)?;
     "addmv_" "input mat vec beta alpha" |c| c.x()?.addmv_(c.tensor("mat")?, c.tensor("vec")?, factors(c)?)?;
     "addmv" "input mat vec beta alpha" |c| c.x()?.addmv(c.tensor("mat")?, c.tensor("vec")?, factors(c)?)?;
+    "baddbmm_" "input batch1 batch2 beta alpha" |c| {
+        c.x()?.baddbmm_(c.tensor("batch1")?, c.tensor("batch2")?, factors(c)?)?
+    };
+    "addbmm" "input batch1 batch2 beta alpha" |c| c.x()?.addbmm(c.tensor("batch1")?, c.tensor("batch2")?, factors(c)?)?;
+    "addbmm_" "input batch1 batch2 beta alpha" |c| {
+        c.x()?.addbmm_(c.tensor("batch1")?, c.tensor("batch2")?, factors(c)?)?
+    };
+    "addr" "input vec1 vec2 beta alpha" |c| c.x()?.addr(c.tensor("vec1")?, c.tensor("vec2")?, factors(c)?)?;
+    "addr_" "input vec1 vec2 beta alpha" |c| c.x()?.addr_(c.tensor("vec1")?, c.tensor("vec2")?, factors(c)?)?;
     "baddbmm" "input batch1 batch2 beta alpha" |c| {
         c.x()?.baddbmm(c.tensor("batch1")?, c.tensor("batch2")?, factors(c)?)?
     };

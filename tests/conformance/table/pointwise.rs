@@ -37,7 +37,7 @@ unary! {
     frac frac_ isfinite isinf isnan isneginf isposinf isreal lgamma lgamma_ log log_ log10 log10_ log1p log1p_ log2 log2_
     logical_not logical_not_ neg neg_ positive rad2deg rad2deg_ reciprocal reciprocal_ rsqrt rsqrt_ sgn sgn_ sigmoid
     sigmoid_ sign sign_ signbit sin sin_ sinc sinc_ sinh sinh_ sqrt sqrt_ square square_ tan tan_ tanh tanh_ trunc trunc_
-    angle digamma digamma_ i0 i0_
+    angle conj conj_physical conj_physical_ imag real resolve_conj resolve_neg digamma digamma_ i0 i0_
 }
 
 binary! {
@@ -138,6 +138,21 @@ rows! {
     "nan_to_num_" "input nan posinf neginf" |c| c.x()?.nan_to_num_with_(nan_to_num(c)?)?;
     "logit" "input eps" |c| c.x()?.logit_with(logit(c)?)?;
     "special.ndtr" "input" |c| c.x()?.ndtr()?;
+    "logit_" "input eps" |c| c.x()?.logit_with_(logit(c)?)?;
+    "special.erfcx" "input" |c| c.x()?.erfcx()?;
+    "special.log_ndtr" "input" |c| c.x()?.log_ndtr()?;
+    "special.ndtri" "input" |c| c.x()?.ndtri()?;
+    "special.i0e" "input" |c| c.x()?.i0e()?;
+    "special.i1" "input" |c| c.x()?.i1()?;
+    "special.i1e" "input" |c| c.x()?.i1e()?;
+    "special.zeta" "input other" |c| match c.operand("input")? {
+        Operand::Tensor(x) => x.checked().zeta(c.operand("other")?)?,
+        number => wgtorch::zeta(number, c.tensor("other")?),
+    };
+    "polygamma" "n input" |c| c.x()?.polygamma(c.size("n")?)?;
+    "polygamma_" "input n" |c| c.x()?.polygamma_(c.size("n")?)?;
+    "mvlgamma" "input p" |c| c.x()?.mvlgamma(c.size("p")?)?;
+    "mvlgamma_" "input p" |c| c.x()?.mvlgamma_(c.size("p")?)?;
     "special.entr" "input" |c| c.x()?.entr()?;
     "special.xlog1py" "input other" |c| c.x()?.xlog1py(c.operand("other")?)?;
     "isclose" "input other rtol atol equal_nan" |c| {

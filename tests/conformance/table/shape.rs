@@ -41,6 +41,11 @@ rows! {
     "item" "input" |c| c.tensor("input")?.item_scalar()?;
     "numel" "input" |c| c.tensor("input")?.numel();
 
+    "view_as_real" "input" |c| c.x()?.view_as_real()?;
+    "view_as_complex" "input" |c| c.x()?.view_as_complex()?;
+    "adjoint" "input" |c| c.x()?.adjoint()?;
+    "mH" "input" |c| c.x()?.mh()?;
+    "H" "input" |c| c.x()?.h()?;
     "view" "input *shape" |c| c.x()?.view(c.ints("shape")?)?;
     "view_as" "input other" |c| c.x()?.view_as(c.tensor("other")?)?;
     "reshape" "input shape" |c| c.x()?.reshape(c.ints("shape")?)?;
@@ -70,6 +75,10 @@ rows! {
     "as_strided" "input size stride storage_offset" |c| {
         let offset = c.opt_int("storage_offset")?.map(|o| o as usize);
         c.x()?.as_strided(c.ints("size")?, c.ints("stride")?, offset)?
+    };
+    "as_strided_" "input size stride storage_offset" |c| {
+        let offset = c.opt_int("storage_offset")?.map(|o| o as usize);
+        c.x()?.as_strided_(c.ints("size")?, c.ints("stride")?, offset)?
     };
     "unfold" "input dimension size step" |c| c.x()?.unfold(c.int("dimension")?, c.size("size")?, c.size("step")?)?;
     "narrow" "input dim start length" |c| c.x()?.narrow(c.int("dim")?, c.int("start")?, c.size("length")?)?;
