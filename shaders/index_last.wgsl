@@ -1,8 +1,8 @@
-// Of the elements that point to a place the last one, counted from 1; what no element points to stays 0.
+// Of the elements that point to a place the last one, counted from 1; what no element points to stays 0. What is out of range
+// points past the last place.
 
 struct Params {
     n: u32,
-    none: u32,
 }
 
 @group(0) @binding(0) var<uniform> P: Params;
@@ -17,6 +17,5 @@ fn main(
 ) {
     let i = (wg.x + wg.y * groups.x) * 64u + t;
     if i >= P.n { return; }
-    let p = PLACES[i];
-    if p < P.none { atomicMax(&LAST[p], i + 1u); }
+    atomicMax(&LAST[PLACES[i]], i + 1u);
 }

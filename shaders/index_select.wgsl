@@ -1,8 +1,9 @@
-// out[a, j, b] = x[a, index[j], b]: rows of a dim picked by number (a lookup table where a has one place). Declared elsewhere:
-// WtWord, what is moved at once, WT_PER, the elements in it, wt_part and wt_join.
+// out[a, j, b] = x[a, index[j], b]: rows of a dim picked by number (a lookup table where a has one place). Four words of a row to an
+// invocation, so that a row's number is looked at once for them; where a word holds several elements, which may be of two rows, one
+// word. Declared elsewhere: WtWord, what is moved at once, WT_PER, the elements in it, wt_part and wt_join.
 
 struct Params {
-    // words and elements of the result
+    // invocations, and elements of the result
     units: u32,
     n: u32,
     // numbers in the index, elements inside the dim, sizes and strides of x
@@ -15,8 +16,9 @@ struct Params {
     index: u32,
     // in words
     out: u32,
-    // reciprocals
-    per_inner: f32,
+    // invocations of a row, and reciprocals
+    parts: u32,
+    per_parts: f32,
     per_count: f32,
 }
 
@@ -34,11 +36,28 @@ fn main(
 ) {
     let unit = (wg.x + wg.y * groups.x) * 64u + t;
     if unit >= P.units { return; }
+    if WT_PER == 1u {
+        // so many invocations a row
+        let row = divide(unit, P.parts, P.per_parts);
+        let a = divide(row, P.count, P.per_count);
+        let c = INDEX[P.index + row - a * P.count];
+        let good = c.y == 0u && c.x < P.size;
+        let first = unit - row * P.parts;
+        let start = P.x + a * P.outer_stride + c.x * P.inner;
+        let to = P.out + row * P.inner;
+        for (var k = first; k < P.inner * groups.z; k += P.parts) {
+            var word = WtWord();
+            if good { word = X[start + k]; }
+            OUT[to + k] = word;
+        }
+        if !good && first == 0u { report(P.command, c); }
+        return;
+    }
     var word = WtWord();
     for (var e = 0u; e < WT_PER; e++) {
         let i = min(unit * WT_PER + e, P.n - 1u);
-        let row = divide(i, P.inner, P.per_inner);
-        let a = divide(row, P.count, P.per_count);
+        let row = i / P.inner;
+        let a = row / P.count;
         let c = INDEX[P.index + row - a * P.count];
         if c.y != 0u || c.x >= P.size {
             report(P.command, c);

@@ -38,7 +38,8 @@ fn main(
     let end = STARTS[place + 1u];
     var j = STARTS[place];
     var v = X[P.x + i];
-    if j < end {
+    // what is out of range comes last, and what fails writes nothing
+    if j < end && STARTS[P.size] == P.count {
         let count = end - j + P.keep;
         if P.keep == 0u {
             v = wt_scale(SOURCE[source + ORDER[j] * P.inner]);

@@ -1,4 +1,5 @@
-// out[a, s, b] = source[a, j, b] where j is the last to point to s, and x[a, s, b] where there is none. Declared elsewhere: WtWord,
+// out[a, s, b] = source[a, j, b] where j is the last to point to s, and x[a, s, b] where there is none,
+// or where one is out of range: what fails writes nothing. Declared elsewhere: WtWord,
 // what is moved at once, WT_PER, the elements in it, wt_part and wt_join.
 
 struct Params {
@@ -31,13 +32,14 @@ fn main(
 ) {
     let unit = (wg.x + wg.y * groups.x) * 64u + t;
     if unit >= P.units { return; }
+    let fails = LAST[P.size] != 0u;
     var word = WtWord();
     for (var e = 0u; e < WT_PER; e++) {
         let i = min(unit * WT_PER + e, P.n - 1u);
         let row = i / P.inner;
         let a = row / P.size;
         let last = LAST[row - a * P.size];
-        if last == 0u {
+        if last == 0u || fails {
             let at = P.x + i;
             word = wt_join(word, e, wt_part(X[at / WT_PER], at));
         } else {

@@ -1,5 +1,5 @@
-// Layer normalisation of rows that a workgroup holds in its registers, WT_EACH times four elements to an invocation: one reading.
-// Declared elsewhere: Quad and quad(), WT_EACH, row_total.
+// Layer normalisation of rows that a workgroup holds in its registers, up to four times four elements to an invocation: one
+// reading. Declared elsewhere: Quad and quad(), row_total.
 
 struct Params {
     rows: u32,
@@ -36,32 +36,37 @@ fn main(
     let n = P.n * one;
     let length = f32(4u * n);
     let at = row * P.n;
-    var v: array<vec4<f32>, WT_EACH>;
-    var s = vec4<f32>();
-    for (var k = 0u; k < WT_EACH; k++) {
-        let q = t + 64u * k;
-        v[k] = vec4<f32>();
-        if q < n { v[k] = quad(X[P.x + at + q]); }
-        s += v[k];
-    }
+    // by name: an array would lie in memory on some drivers
+    var a = vec4<f32>();
+    var b = vec4<f32>();
+    var c = vec4<f32>();
+    var d = vec4<f32>();
+    if t < n { a = quad(X[P.x + at + t]); }
+    if t + 64u < n { b = quad(X[P.x + at + t + 64u]); }
+    if t + 128u < n { c = quad(X[P.x + at + t + 128u]); }
+    if t + 192u < n { d = quad(X[P.x + at + t + 192u]); }
+    var s = (a + b) + (c + d);
     let mean = row_total((s.x + s.y) + (s.z + s.w), t) / length;
-    s = vec4<f32>();
-    for (var k = 0u; k < WT_EACH; k++) {
-        v[k] -= mean;
-        if t + 64u * k < n { s += v[k] * v[k]; }
-    }
+    let none = vec4<f32>();
+    a = select(none, a - mean, t < n);
+    b = select(none, b - mean, t + 64u < n);
+    c = select(none, c - mean, t + 128u < n);
+    d = select(none, d - mean, t + 192u < n);
+    s = (a * a + b * b) + (c * c + d * d);
     let rstd = 1.0 / sqrt(row_total((s.x + s.y) + (s.z + s.w), t) / length + P.eps);
     if t == 0u {
         MEAN[P.mean + row] = mean;
         RSTD[P.rstd + row] = rstd;
     }
-    for (var k = 0u; k < WT_EACH; k++) {
-        let q = t + 64u * k;
-        if q < n {
-            var y = v[k] * rstd;
-            if (P.flags * one & 1u) != 0u { y *= quad(WEIGHT[P.weight + q]); }
-            if (P.flags * one & 2u) != 0u { y += quad(BIAS[P.bias + q]); }
-            OUT[P.out + at + q] = y;
-        }
-    }
+    if t < n { store(at, t, a * rstd); }
+    if t + 64u < n { store(at, t + 64u, b * rstd); }
+    if t + 128u < n { store(at, t + 128u, c * rstd); }
+    if t + 192u < n { store(at, t + 192u, d * rstd); }
+}
+
+fn store(at: u32, q: u32, x: vec4<f32>) {
+    var y = x;
+    if (P.flags * one & 1u) != 0u { y *= quad(WEIGHT[P.weight + q]); }
+    if (P.flags * one & 2u) != 0u { y += quad(BIAS[P.bias + q]); }
+    OUT[P.out + at + q] = y;
 }

@@ -1,5 +1,5 @@
-// Softmax and log-softmax of rows that a workgroup holds in its registers, WT_EACH times four elements to an invocation: one
-// reading, and one exponential an element. Declared elsewhere: Quad and quad(), WT_EACH, row_total, row_max.
+// Softmax and log-softmax of rows that a workgroup holds in its registers, up to four times four elements to an invocation:
+// one reading, and one exponential an element. Declared elsewhere: Quad and quad(), row_total, row_max.
 
 struct Params {
     rows: u32,
@@ -28,28 +28,38 @@ fn main(
     let n = P.n * one;
     let at = row * P.n;
     let log = P.log * one != 0u;
-    var v: array<vec4<f32>, WT_EACH>;
-    var m = vec4<f32>(P.lowest);
-    for (var k = 0u; k < WT_EACH; k++) {
-        let q = t + 64u * k;
-        v[k] = vec4<f32>(P.lowest);
-        if q < n { v[k] = quad(X[P.x + at + q]); }
-        m = max(m, v[k]);
-    }
+    // by name: an array would lie in memory on some drivers
+    let lowest = vec4<f32>(P.lowest);
+    var a = lowest;
+    var b = lowest;
+    var c = lowest;
+    var d = lowest;
+    if t < n { a = quad(X[P.x + at + t]); }
+    if t + 64u < n { b = quad(X[P.x + at + t + 64u]); }
+    if t + 128u < n { c = quad(X[P.x + at + t + 128u]); }
+    if t + 192u < n { d = quad(X[P.x + at + t + 192u]); }
+    let m = max(max(a, b), max(c, d));
     let top = row_max(max(max(m.x, m.y), max(m.z, m.w)), t);
-    var s = vec4<f32>();
-    for (var k = 0u; k < WT_EACH; k++) {
-        let d = v[k] - top;
-        if t + 64u * k < n {
-            let e = vec4<f32>(m_exp(d.x), m_exp(d.y), m_exp(d.z), m_exp(d.w));
-            s += e;
-            v[k] = select(e, d, log);
-        }
-    }
+    a -= top;
+    b -= top;
+    c -= top;
+    d -= top;
+    let ea = exp4(a);
+    let eb = exp4(b);
+    let ec = exp4(c);
+    let ed = exp4(d);
+    // places past the end are exponentials of minus infinity, or NaN where all are that
+    let none = vec4<f32>();
+    let s = (select(none, ea, t < n) + select(none, eb, t + 64u < n)) + (select(none, ec, t + 128u < n) + select(none, ed, t + 192u < n));
     let sum = row_total((s.x + s.y) + (s.z + s.w), t);
     let ln = m_log(sum);
-    for (var k = 0u; k < WT_EACH; k++) {
-        let q = t + 64u * k;
-        if q < n { OUT[P.out + at + q] = select(v[k] / sum, v[k] - ln, log); }
-    }
+    let out = P.out + at + t;
+    if t < n { OUT[out] = select(ea / sum, a - ln, log); }
+    if t + 64u < n { OUT[out + 64u] = select(eb / sum, b - ln, log); }
+    if t + 128u < n { OUT[out + 128u] = select(ec / sum, c - ln, log); }
+    if t + 192u < n { OUT[out + 192u] = select(ed / sum, d - ln, log); }
+}
+
+fn exp4(v: vec4<f32>) -> vec4<f32> {
+    return vec4<f32>(m_exp(v.x), m_exp(v.y), m_exp(v.z), m_exp(v.w));
 }

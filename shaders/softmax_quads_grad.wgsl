@@ -1,5 +1,5 @@
-// The gradients of softmax and log-softmax of rows that a workgroup holds in its registers, WT_EACH times four elements to an
-// invocation. Declared elsewhere: Quad and quad(), WT_EACH, row_total.
+// The gradients of softmax and log-softmax of rows that a workgroup holds in its registers, up to four times four elements to an
+// invocation. Declared elsewhere: Quad and quad(), row_total.
 
 struct Params {
     rows: u32,
@@ -29,29 +29,43 @@ fn main(
     let n = P.n * one;
     let at = row * P.n;
     let log = P.log * one != 0u;
-    var y: array<vec4<f32>, WT_EACH>;
-    var g: array<vec4<f32>, WT_EACH>;
-    var s = vec4<f32>();
-    for (var k = 0u; k < WT_EACH; k++) {
-        let q = t + 64u * k;
-        y[k] = vec4<f32>();
-        g[k] = vec4<f32>();
-        if q < n {
-            y[k] = quad(Y[P.y + at + q]);
-            g[k] = quad(GRAD[P.grad + at + q]);
-        }
-        s += select(g[k] * y[k], g[k], log);
+    // by name: an array would lie in memory on some drivers
+    var ya = vec4<f32>();
+    var yb = vec4<f32>();
+    var yc = vec4<f32>();
+    var yd = vec4<f32>();
+    var ga = vec4<f32>();
+    var gb = vec4<f32>();
+    var gc = vec4<f32>();
+    var gd = vec4<f32>();
+    let y = P.y + at + t;
+    let g = P.grad + at + t;
+    if t < n {
+        ya = quad(Y[y]);
+        ga = quad(GRAD[g]);
     }
+    if t + 64u < n {
+        yb = quad(Y[y + 64u]);
+        gb = quad(GRAD[g + 64u]);
+    }
+    if t + 128u < n {
+        yc = quad(Y[y + 128u]);
+        gc = quad(GRAD[g + 128u]);
+    }
+    if t + 192u < n {
+        yd = quad(Y[y + 192u]);
+        gd = quad(GRAD[g + 192u]);
+    }
+    let s = select((ga * ya + gb * yb) + (gc * yc + gd * yd), (ga + gb) + (gc + gd), log);
     let sum = row_total((s.x + s.y) + (s.z + s.w), t);
-    for (var k = 0u; k < WT_EACH; k++) {
-        let q = t + 64u * k;
-        if q < n {
-            let v = y[k];
-            if log {
-                OUT[P.out + at + q] = g[k] - vec4<f32>(m_exp(v.x), m_exp(v.y), m_exp(v.z), m_exp(v.w)) * sum;
-            } else {
-                OUT[P.out + at + q] = v * (g[k] - sum);
-            }
-        }
-    }
+    let out = P.out + at + t;
+    if t < n { OUT[out] = slope(ya, ga, sum, log); }
+    if t + 64u < n { OUT[out + 64u] = slope(yb, gb, sum, log); }
+    if t + 128u < n { OUT[out + 128u] = slope(yc, gc, sum, log); }
+    if t + 192u < n { OUT[out + 192u] = slope(yd, gd, sum, log); }
+}
+
+fn slope(y: vec4<f32>, g: vec4<f32>, sum: f32, log: bool) -> vec4<f32> {
+    if log { return g - vec4<f32>(m_exp(y.x), m_exp(y.y), m_exp(y.z), m_exp(y.w)) * sum; }
+    return y * (g - sum);
 }

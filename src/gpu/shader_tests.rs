@@ -284,12 +284,12 @@ fn drive(rec: &mut Recorder, h: &Hosts) {
         avg_pool2d(rec, &x.view(), &y.view(), &spec, &avg).unwrap();
         avg_pool2d_grad(rec, &y.view(), &x.view(), &spec, &avg).unwrap();
     }
-    for shape in [[4, 4097], [4, 4096], [64, 10]] {
+    for shape in [[4, 4096], [4, 1024], [64, 10]] {
         let (x, y, d) = (f(0).shaped(&shape), f(1).shaped(&shape), f(2).shaped(&shape));
         softmax(rec, &x.view(), &y.view(), 1, true).unwrap();
         softmax_grad(rec, &y.view(), &x.view(), &d.view(), 1, false).unwrap();
     }
-    for [rows, n] in [[4, 4097], [4, 4096], [64, 10]] {
+    for [rows, n] in [[4, 4096], [4, 1024], [64, 10]] {
         let (x, y) = (f(0).shaped(&[rows, n]), f(1).shaped(&[rows, n]));
         let (weight, mean, rstd) = (f(2).shaped(&[n]), f(3).shaped(&[rows]), h.rstd.shaped(&[rows]));
         let (weight, bias) = (Some(weight.view()), Some(weight.view()));
@@ -325,7 +325,7 @@ fn drive(rec: &mut Recorder, h: &Hosts) {
         }
     }
 
-    for (shape, dim) in [([4, 4000], 1), ([4000, 4], 0)] {
+    for (shape, dim) in [([4, 4000], 1), ([4, 3999], 1), ([4000, 4], 0)] {
         let (x, y) = (f(0).shaped(&shape), f(1).shaped(&shape));
         let (long, sums) = (h.index.shaped(&shape), h.sums.shaped(&shape));
         for product in [false, true] {
@@ -415,5 +415,5 @@ fn every_file_of_shaders_in_every_language() {
         assert!(written.iter().any(|w| w.contains(&text)), "{} is in no kernel that this test drives", file.display());
         seen += 1;
     }
-    assert!(seen >= 48, "{seen} files");
+    assert!(seen >= 50, "{seen} files");
 }

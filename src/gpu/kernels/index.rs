@@ -204,12 +204,14 @@ pub fn index_select(
     }
     let w = Word::dividing(rec, x.dtype, &[inner, x.offset, out.offset]);
     need_aligned("index_select", &w, out)?;
-    let make = || Ok(source("index_select", &[STATUS, &w.text(), SELECT], 2, 2, 12));
+    let make = || Ok(source("index_select", &[STATUS, &w.text(), SELECT], 2, 2, 13));
     let k = rec.kernel(&format!("index_select {}", w.key()), make)?;
     let part = |n: usize| w.count(x.dtype, n);
     let (n, inner) = (part(out.numel()), part(inner));
     word(part(x.end()))?;
-    let units = n.div_ceil(w.per);
+    // four words to an invocation, or one that holds several elements
+    let parts = inner.div_ceil(4);
+    let units = if w.per == 1 { n / inner * parts } else { n.div_ceil(w.per) };
     let params = [
         word(units)?,
         word(n)?,
@@ -221,7 +223,8 @@ pub fn index_select(
         word(part(x.offset))?,
         word(index.offset)?,
         word(part(out.offset) / w.per)?,
-        per(inner),
+        word(parts)?,
+        per(parts),
         per(count),
     ];
     let status = rec.status(command);

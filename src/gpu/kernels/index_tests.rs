@@ -150,7 +150,7 @@ fn every_configuration_is_valid() {
         for wide in [false, true] {
             let w = Word { bytes, per, words, wide };
             check_wgsl(&source("gather", &[STATUS, &w.text(), GATHER], 2, 2, 28));
-            check_wgsl(&source("index_select", &[STATUS, &w.text(), SELECT], 2, 2, 12));
+            check_wgsl(&source("index_select", &[STATUS, &w.text(), SELECT], 2, 2, 13));
         }
     }
     check_wgsl(&source("index_chain", &[STATUS, CHAIN], 1, 2, 4));

@@ -98,11 +98,11 @@ pub fn write(rec: &mut Recorder, x: &GpuView, at: &Pointers, src: &GpuView, out:
         bail!(Runtime, "scatter kernel: nothing to write");
     }
     let b = at.find(rec, "scatter", out)?;
-    let last = rec.alloc((4 * b.size as u64).next_multiple_of(16))?;
+    let last = rec.alloc((4 * (b.size + 1) as u64).next_multiple_of(16))?;
     let bytes = last.size();
     rec.clear(&last, 0, bytes);
-    let k = rec.kernel("index_last", || Ok(source("index_last", &[LAST], 1, 1, 2)))?;
-    rec.dispatch(k, &[&b.places, &last], &[word(b.count)?, word(b.size)?], b.count.div_ceil(64) as u32)?;
+    let k = rec.kernel("index_last", || Ok(source("index_last", &[LAST], 1, 1, 1)))?;
+    rec.dispatch(k, &[&b.places, &last], &[word(b.count)?], b.count.div_ceil(64) as u32)?;
 
     // one element for all, which lies in no longer word
     let needed = if at.each { b.count } else { out.numel() / b.size * b.count };

@@ -170,7 +170,8 @@ fn what_is_out_of_range_is_reported_and_not_written() {
                 }
                 let status = g.synchronize(0).unwrap();
                 assert_eq!((status.command, status.value), (5, bad));
-                assert_eq!(down::<f32>(&g, &out.buffer, 3), [1., 2., if sum { 43. } else { 30. }]);
+                // not even what is in range
+                assert_eq!(down::<f32>(&g, &out.buffer, 3), [1., 2., 3.]);
             }
         }
     }

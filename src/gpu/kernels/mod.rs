@@ -55,15 +55,13 @@ fn quad(wide: bool) -> &'static str {
     }
 }
 
-/// The longest row that a workgroup holds in its registers, and what it sums by.
-const HELD: usize = 4096;
+/// The longest row that a workgroup of 64 holds in its registers, and what it sums by.
+const HELD: usize = 1024;
 const TOTAL: &str = include_str!("../../../shaders/lib/row_total.wgsl");
 
-/// Fours of a row to each of 64 invocations, by which a kernel for held rows is compiled; None where a row of `n` is too long, or
-/// rows do not lie by fours from these offsets.
-fn held(n: usize, offsets: &[usize]) -> Option<usize> {
-    let fours = n.is_multiple_of(4) && offsets.iter().all(|o| o.is_multiple_of(4));
-    (fours && n <= HELD).then(|| n.div_ceil(256).next_power_of_two())
+/// Whether a workgroup holds a row of `n`, and rows lie by fours from these offsets.
+fn held(n: usize, offsets: &[usize]) -> bool {
+    n <= HELD && n.is_multiple_of(4) && offsets.iter().all(|o| o.is_multiple_of(4))
 }
 
 /// The library's exponential and logarithm: drivers' own are too inaccurate for losses.

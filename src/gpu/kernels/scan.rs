@@ -2,13 +2,15 @@
 //! on top of what is before it. Sizes alone decide what the pieces are, so that a run gives the same bits every time.
 
 use super::softmax::around;
-use super::{need_dense, source, word};
+use super::{need_dense, quad, source, word};
 use crate::DType;
 use crate::error::{Result, bail, ensure};
 use crate::gpu::{Buffer, GpuView, KernelSource, Recorder};
 
 const ROW: &str = include_str!("../../../shaders/scan_row.wgsl");
 const ROW_SUM: &str = include_str!("../../../shaders/scan_row_sum.wgsl");
+const QUADS: &str = include_str!("../../../shaders/scan_quads.wgsl");
+const QUADS_SUM: &str = include_str!("../../../shaders/scan_quads_sum.wgsl");
 const COLUMN: &str = include_str!("../../../shaders/scan_column.wgsl");
 const COLUMN_SUM: &str = include_str!("../../../shaders/scan_column_sum.wgsl");
 
@@ -100,6 +102,27 @@ impl Kernels {
         reverse: bool,
     ) -> Result<()> {
         let back = u32::from(reverse);
+        let fours = [n, x.1, out.1].iter().all(|v| v.is_multiple_of(4));
+        if inner == 1 && n > SHORT_TILES && fours && self.dtype == DType::F32 {
+            let wide = rec.wide_loads();
+            let key = |label: &str| format!("{label} {} {wide}", self.product);
+            let op = if self.product { "a * b" } else { "a + b" };
+            let four = format!("fn wt_join4(a: vec4<f32>, b: vec4<f32>) -> vec4<f32> {{ return {op}; }}");
+            let make = |label: &str, body: &str, words: usize, read: usize| {
+                let arithmetic = arithmetic(self.dtype, self.product)?;
+                Ok(source(label, &[&arithmetic, &four, quad(wide), body], read, 1, words))
+            };
+            let tiles = n.div_ceil(1024);
+            let head = [word(outer)?, word(n / 4)?, word(tiles)?, word(x.1 / 4)?];
+            let carry = self.carry(rec, [outer, tiles, 1], |rec, sums| {
+                let k = rec.kernel(&key("scan quads sum"), || make("scan quads sum", QUADS_SUM, 5, 1))?;
+                rec.dispatch(k, &[x.0, sums], &[head[0], head[1], head[2], head[3], back], (outer * tiles) as u32)
+            })?;
+            let k = rec.kernel(&key("scan quads"), || make("scan quads", QUADS, 6, 2))?;
+            let flags = back | u32::from(carry.is_some()) << 1;
+            let params = [head[0], head[1], head[2], head[3], word(out.1 / 4)?, flags];
+            return rec.dispatch(k, &[x.0, carry.as_ref().unwrap_or(x.0), out.0], &params, (outer * tiles) as u32);
+        }
         if inner == 1 && n >= LONG {
             let each = if n <= SHORT_TILES { 4 } else { 16 };
             let tiles = n.div_ceil(64 * each);
@@ -178,17 +201,17 @@ mod tests {
         out
     }
 
-    fn floats(g: &Gpu, shape: &[usize], dim: usize) {
+    fn floats(g: &Gpu, shape: &[usize], dim: usize, offset: usize) {
         let n = numel(shape);
         for how in EVERY {
-            let mut data = noise(n + 3, 1);
+            let mut data = noise(n + offset, 1);
             if how.product {
                 data.iter_mut().for_each(|v| *v = 1.0 + *v / 64.0);
             }
             let strides = crate::shape::contiguous_strides(shape);
-            let (x, out) = (Host::new(g, data, 3, shape, &strides), Host::dense(g, vec![9f32; n], shape));
+            let (x, out) = (Host::new(g, data, offset, shape, &strides), Host::dense(g, vec![9f32; n], shape));
             scan(&mut g.lock(), &x.view(), &out.view(), dim, how).unwrap();
-            let wide: Vec<f64> = x.data[3..].iter().map(|&v| v as f64).collect();
+            let wide: Vec<f64> = x.data[offset..].iter().map(|&v| v as f64).collect();
             let want = looped(&wide, shape, dim, how.reverse, |a, b| if how.product { a * b } else { a + b });
             // what is lost is a part of the largest sum on the way
             let most = want.iter().fold(0f64, |m, v| m.max(v.abs()));
@@ -200,7 +223,9 @@ mod tests {
         }
     }
 
-    const SHAPES: [(&[usize], usize); 11] = [
+    const SHAPES: [(&[usize], usize); 13] = [
+        (&[3, 1028], 1),
+        (&[2, 70_004], 1),
         (&[5], 0),
         (&[], 0),
         (&[3, 1], 1),
@@ -218,7 +243,9 @@ mod tests {
     fn floats_against_f64() {
         let Some(g) = device() else { return };
         for (shape, dim) in SHAPES {
-            floats(&g, shape, dim);
+            // by fours, and not
+            floats(&g, shape, dim, 4);
+            floats(&g, shape, dim, 3);
         }
     }
 

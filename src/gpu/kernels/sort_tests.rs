@@ -77,12 +77,12 @@ fn floats() {
     let Some(g) = device() else { return };
     let special = [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, 0.0, -0.0, -f32::NAN, 1e-40, -1e-40];
     let random = noise(200_000, 1);
-    let f32s = |i: usize| if i % 5 == 0 { special[i / 5 % 8] } else { random[i] };
+    let f32s = |i: usize| if i.is_multiple_of(5) { special[i / 5 % 8] } else { random[i] };
     // NaN above all, both zeros equal
     let order = |a: f64, b: f64| a.partial_cmp(&b).unwrap_or(a.is_nan().cmp(&b.is_nan()));
     check(&g, DType::F32, f32s, |a, b| order(*a as f64, *b as f64));
     let f64s = |i: usize| {
-        if i % 5 == 0 { special[i / 5 % 8] as f64 } else { random[i] as f64 * (1.0 + 1e-12 * (i % 3) as f64) }
+        if i.is_multiple_of(5) { special[i / 5 % 8] as f64 } else { random[i] as f64 * (1.0 + 1e-12 * (i % 3) as f64) }
     };
     check(&g, DType::F64, f64s, |a, b| order(*a, *b));
 }
