@@ -1,6 +1,7 @@
 //! Matrix products: every rank rule of `matmul`, over one kernel that takes any strides, so that a transposed or broadcast
 //! operand is never copied.
 
+use super::complex_matmul;
 use super::views::UnsafeView;
 use crate::cpu;
 use crate::cpu::view::{View, ViewMut};
@@ -178,7 +179,8 @@ impl Kernel for Product {
     }
 
     fn gpu(&self, launch: &mut Launch, ins: &[GpuView], outs: &[GpuView]) -> Result<bool> {
-        if outs[0].dtype != DType::F32 {
+        let complex = outs[0].dtype == DType::C64;
+        if outs[0].dtype != DType::F32 && !complex {
             return Ok(false);
         }
         let (bias, a, b) = match ins {
@@ -192,6 +194,13 @@ impl Kernel for Product {
             (out.shape, out.strides),
             bias.map(|v| (v.shape, v.strides)),
         );
+        if complex {
+            if bias.is_some() || matches!(self.alpha, Scalar::Complex(_)) {
+                return Ok(false);
+            }
+            let (a, b, out) = (as_matrix(a, &m.a), as_matrix(b, &m.b), as_matrix(out, &m.out));
+            return complex_matmul::product(launch, &a, &b, &out, self.alpha.to_f64() as f32);
+        }
         let epilogue = gpu_matmul::Epilogue {
             bias: bias.zip(m.bias.as_ref()).map(|(v, m)| as_matrix(v, m)),
             alpha: self.alpha.to_f64() as f32,
