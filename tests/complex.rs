@@ -191,7 +191,7 @@ fn arithmetic() {
             close(&(2.5 - &x), &[2.5 - a; 3]);
             close(&(&x + a), &[a + a; 3]);
             close(&(a * &x), &[a * a; 3]);
-            close(&x.add_with(&y, Scalar::from(a)), &[a + a * b; 3]);
+            close(&x.add_with(&y, a), &[a + a * b; 3]);
             close(&x.pow(&y), &[a.powc(b); 3]);
             close(&x.pow(2), &[a * a; 3]);
             close(&x.pow(0.5), &[a.sqrt(); 3]);

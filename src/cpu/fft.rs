@@ -12,7 +12,7 @@ pub fn transform<T: FftNum>(out: ViewMut<Complex<T>>, x: View<Complex<T>>, dim: 
     if n == 0 || out.numel() == 0 {
         return;
     }
-    let mut planner = FftPlanner::new();
+    let mut planner = FftPlanner::<T>::new();
     let plan = if inverse { planner.plan_fft_inverse(n) } else { planner.plan_fft_forward(n) };
     let without =
         |s: &[usize]| -> SmallVec<[usize; 8]> { s.iter().enumerate().filter(|d| d.0 != dim).map(|d| *d.1).collect() };

@@ -3,6 +3,7 @@
 pub mod complex;
 pub mod conv;
 pub mod copy;
+pub mod fft;
 pub mod fold;
 pub mod index;
 pub mod lanes;

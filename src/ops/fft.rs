@@ -11,7 +11,6 @@ use crate::stream::{CpuView, Kernel, Launch, OnComplex};
 use crate::tensor::{
     Ctx, Grads, Meta, Op, OutSpec, Saves, Tensor, TensorOptions, apply_one, methods, one_grad, to_dtype, unwrap,
 };
-use num_complex::Complex;
 use smallvec::SmallVec;
 use std::sync::Arc;
 
@@ -159,12 +158,7 @@ fn scale(norm: FftNorm, n: usize, inverse: bool) -> f64 {
 /// The input as transforms take it: integers become float32, and real numbers complex where that is asked for.
 fn promoted(x: &Tensor, name: &str, complex: bool) -> Result<Tensor> {
     let dtype = x.dtype();
-    ensure!(
-        !matches!(dtype, DType::F16 | DType::BF16),
-        Runtime,
-        "{name}: Unsupported dtype {}",
-        dtype.scalar_name()
-    );
+    ensure!(!matches!(dtype, DType::F16 | DType::BF16), Runtime, "{name}: Unsupported dtype {}", dtype.scalar_name());
     let float = if dtype.is_differentiable() { dtype } else { DType::F32 };
     let want = if complex { float.to_complex() } else { float };
     Ok(if dtype == want { x.clone() } else { to_dtype(x, want) })
@@ -217,11 +211,7 @@ impl Plan {
         }
         let mut sizes: SmallVec<[usize; 4]> = dims.iter().map(|&d| shape[d]).collect();
         if let Some(s) = &o.s {
-            ensure!(
-                s.len() == dims.len(),
-                Runtime,
-                "When given, dim and shape arguments must have the same length"
-            );
+            ensure!(s.len() == dims.len(), Runtime, "When given, dim and shape arguments must have the same length");
             for (size, &n) in sizes.iter_mut().zip(s) {
                 *size = if n == -1 { *size } else { length(n)? };
             }
@@ -273,12 +263,7 @@ fn c2c(x: &Tensor, plan: &Plan, norm: FftNorm, inverse: bool, name: &str) -> Res
 /// The half of a real tensor's transform that the other half follows from; `inverse` gives its conjugate.
 #[track_caller]
 fn r2c(x: &Tensor, plan: &Plan, norm: FftNorm, inverse: bool, name: &str) -> Result<Tensor> {
-    ensure!(
-        !x.is_complex(),
-        Runtime,
-        "{name} expects a real input tensor, but got {}",
-        x.dtype().scalar_name()
-    );
+    ensure!(!x.is_complex(), Runtime, "{name} expects a real input tensor, but got {}", x.dtype().scalar_name());
     let x = plan.resized(&promoted(x, name, false)?)?;
     let (last, n) = plan.last(name)?;
     let (dims, factor) = (plan.dims.clone(), scale(norm, plan.numel(), inverse));
@@ -365,6 +350,13 @@ macro_rules! transforms {
                 $body
             }
         )*}
+        $(
+            #[doc = concat!("[`Tensor::", stringify!($name), "`] as a function (`torch.fft.", stringify!($name), "`).\n\n# Panics\nAs the method.")]
+            #[track_caller]
+            pub fn $name(input: &Tensor, options: impl Into<$t>) -> Tensor {
+                unwrap(input.checked().$name(options))
+            }
+        )*
     };
 }
 

@@ -388,6 +388,9 @@ fn masked_fill(t: &Tensor, mask: &Tensor, value: Operand) -> Result<Tensor> {
                 "masked_fill_ only supports a 0-dimensional value tensor, but got tensor with {} dimension(s).",
                 v.dim()
             );
+            if v.is_complex() && !dtype.is_complex() {
+                crate::tensor::check_complex(v.item_scalar()?, dtype)?;
+            }
             Operand::Tensor(if v.dtype() == dtype { v } else { to_dtype(&v, dtype) })
         }
         Operand::Scalar(s) => {

@@ -1,6 +1,7 @@
 //! Matrix products: every rank rule of `matmul`, over one kernel that takes any strides, so that a transposed or broadcast
 //! operand is never copied.
 
+use super::complex_matmul;
 use super::views::UnsafeView;
 use crate::cpu;
 use crate::cpu::view::{View, ViewMut};
@@ -179,8 +180,9 @@ impl Kernel for Product {
     }
 
     fn gpu(&self, launch: &mut Launch, ins: &[GpuView], outs: &[GpuView]) -> Result<bool> {
+        let complex = outs[0].dtype == DType::C64;
         let exact = match outs[0].dtype {
-            DType::F32 => false,
+            DType::F32 | DType::C64 => false,
             DType::I32 | DType::U32 | DType::I64 => true,
             DType::F64 if launch.gpu.features.f64 => true,
             _ => return Ok(false),
@@ -198,6 +200,12 @@ impl Kernel for Product {
         );
         let bias = bias.zip(m.bias.as_ref()).map(|(v, m)| as_matrix(v, m));
         let (a, b, out) = (as_matrix(a, &m.a), as_matrix(b, &m.b), as_matrix(out, &m.out));
+        if complex {
+            if bias.is_some() || matches!(self.alpha, Scalar::Complex(_)) {
+                return Ok(false);
+            }
+            return complex_matmul::product(launch, &a, &b, &out, self.alpha.to_f64() as f32);
+        }
         if exact {
             if out.shape.len() > 10 {
                 return Ok(false);

@@ -26,6 +26,9 @@ pub const PROMISED: &[&str] = &[
     "addbmm addmm addr baddbmm bmm dot matmul mm mv nn.functional.linear nn.functional.conv2d nn.functional.avg_pool2d",
     "nn.functional.max_pool2d nn.functional.layer_norm nn.functional.embedding",
     "nn.functional.scaled_dot_product_attention",
+    // Fourier transforms
+    "fft.fft fft.fft2 fft.fftfreq fft.fftn fft.fftshift fft.hfft fft.ifft fft.ifft2 fft.ifftn fft.ifftshift fft.ihfft fft.irfft",
+    "fft.irfft2 fft.irfftn fft.rfft fft.rfft2 fft.rfftfreq fft.rfftn istft stft",
     // sorting
     "sort argsort msort topk",
     // moving elements

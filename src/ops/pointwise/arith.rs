@@ -9,6 +9,7 @@ use crate::error::{Result, bail, ensure};
 use crate::ops::Operand;
 use crate::scalar::Scalar;
 use crate::tensor::{Ctx, Grads, In, Tensor, elementwise, no_grads, result_type, unwrap};
+use num_complex::Complex;
 
 /// Bits of what the other operand's gradient reads.
 fn crosswise(needs: u8) -> u8 {
@@ -126,12 +127,12 @@ options! {
     AlphaOptions {
         /// The factor on what is added or subtracted.
         alpha: Scalar = 1,
-    } from Scalar, bool, i32, i64, f32, f64;
+    } from Scalar, bool, i32, i64, f32, f64, Complex<f64>;
     /// Options of [`Tensor::addcmul_with`] and [`Tensor::addcdiv_with`]; a number is `value`.
     ValueOptions {
         /// The factor on the product or quotient.
         value: Scalar = 1,
-    } from Scalar, bool, i32, i64, f32, f64;
+    } from Scalar, bool, i32, i64, f32, f64, Complex<f64>;
     /// Options of [`Tensor::div_with`]; a [`RoundingMode`] is one.
     DivOptions {
         /// None divides as [`Tensor::div`] does.

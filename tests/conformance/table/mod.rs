@@ -4,6 +4,7 @@
 
 mod activation;
 mod creation;
+mod fft;
 pub mod modules;
 mod moves;
 mod nn;
@@ -34,6 +35,7 @@ use rows;
 
 const FAMILIES: &[&[Row]] = &[
     creation::ROWS,
+    fft::ROWS,
     pointwise::UNARY,
     pointwise::BINARY,
     pointwise::TENSORS,
