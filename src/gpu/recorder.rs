@@ -5,6 +5,7 @@ use super::params::Params;
 use super::pipeline::{Access, KernelId, KernelSource, Pipelines};
 use super::readback::{Readbacks, STATUS_BYTES, STATUS_SLOTS, slot_of};
 use super::timing::Timer;
+use super::variant::Variant;
 use crate::error::{Error, Result, bail, ensure};
 use crate::trace::{self, Kind, Work};
 use futures::FutureExt;
@@ -22,10 +23,10 @@ const SUBMIT_EVERY: u32 = 32;
 const SUBMIT_BYTES: u64 = 64 << 20;
 /// Submissions that may be unfinished before recording waits for the oldest.
 const IN_FLIGHT: usize = 8;
-/// Size of a shared staging chunk; larger uploads get a buffer of their own.
+/// Size of a shared staging chunk; larger uploads take several.
 const CHUNK: u64 = 1 << 20;
 /// Staging chunks kept for reuse.
-const KEEP_CHUNKS: usize = 16;
+const KEEP_CHUNKS: usize = 32;
 /// Free pool buffers are looked through each time this many submissions were made.
 const TRIM_EVERY: u64 = 64;
 
@@ -87,6 +88,7 @@ pub struct Recorder {
     limits: wgpu::Limits,
     subgroup_size: u32,
     wide_loads: bool,
+    variant: Variant,
     name: String,
     // the pass borrows the encoder (its lifetime is forgotten): declared first, so that it drops first
     pass: Option<wgpu::ComputePass<'static>>,
@@ -147,6 +149,7 @@ impl Recorder {
             info.device_type == wgpu::DeviceType::Cpu && device.features().contains(wgpu::Features::SHADER_INT64);
         Ok(Recorder {
             subgroup_size,
+            variant: Variant::from_env()?,
             wide_loads,
             params: Params::new(&device, &limits),
             pipelines: Pipelines::new(),
@@ -185,6 +188,16 @@ impl Recorder {
     /// The number of invocations in a subgroup where shaders may use subgroups and all have that one size, else 0.
     pub fn subgroup_size(&self) -> u32 {
         self.subgroup_size
+    }
+
+    /// Which products and convolutions were asked for by `WGTORCH_KERNELS`.
+    pub(super) fn variant(&self) -> Variant {
+        self.variant
+    }
+
+    /// True where products and convolutions are to be those of software adapters, whose subgroups are eight lanes: NOTE [Two cores].
+    pub(super) fn waves(&self) -> bool {
+        self.subgroup_size == 8 && self.variant == Variant::Auto
     }
 
     /// True where kernels should load long words: a software adapter that puts loads together word by word.
@@ -406,34 +419,25 @@ impl Recorder {
         }
         let work = Work { bytes: data.len() as u64, flops: 0 };
         let _span = trace::span_with(Kind::Transfer, || ("Memcpy HtoD".into(), work));
-        let (buffer, at) = if padded > CHUNK {
-            let desc = wgpu::BufferDescriptor {
-                label: Some("wgtorch staging"),
-                size: padded,
-                usage: wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::MAP_WRITE,
-                mapped_at_creation: true,
-            };
-            (create_with(&self.device, &desc)?, 0)
-        } else {
-            self.chunk(padded)?
-        };
-        {
+        // by pieces, whose memory is kept: the driver takes milliseconds to give new memory that the host can write
+        for (n, piece) in data.chunks(CHUNK as usize).enumerate() {
+            let padded = (piece.len() as u64).next_multiple_of(4);
+            let (buffer, at) = self.chunk(padded)?;
             let mut view = match buffer.get_mapped_range_mut(at..at + padded) {
                 Ok(v) => v,
                 Err(e) => bail!(Device, "{}: upload: {e}", self.name),
             };
-            let whole = data.len() & !3;
-            view.slice(..whole).copy_from_slice(&data[..whole]);
-            if whole < data.len() {
+            let whole = piece.len() & !3;
+            view.slice(..whole).copy_from_slice(&piece[..whole]);
+            if whole < piece.len() {
                 let mut last = [0; 4];
-                last[..data.len() - whole].copy_from_slice(&data[whole..]);
+                last[..piece.len() - whole].copy_from_slice(&piece[whole..]);
                 view.slice(whole..whole + 4).copy_from_slice(&last);
             }
+            drop(view);
+            let to = offset + n as u64 * CHUNK;
+            self.encoder().copy_buffer_to_buffer(&buffer, at, dst.raw(), to, Some(padded));
         }
-        if padded > CHUNK {
-            buffer.unmap();
-        }
-        self.encoder().copy_buffer_to_buffer(&buffer, at, dst.raw(), offset, Some(padded));
         self.count.uploads += 1;
         self.staged += padded;
         if self.staged >= SUBMIT_BYTES {

@@ -2,12 +2,15 @@
 
 pub mod conv;
 mod conv_wave;
+pub mod fill;
 pub mod index;
 pub mod loss;
 pub mod matmul;
 pub mod norm;
 pub mod optim;
 pub mod pool;
+#[cfg(all(test, target_os = "linux"))]
+mod radv_tests;
 pub mod random;
 pub mod softmax;
 #[cfg(test)]
