@@ -1,5 +1,5 @@
-// One step of Adam or AdamW on PARTS parameters. Declared elsewhere: PARTS, the bindings, and main(), which gives each
-// workgroup its part.
+// One step of Adam or AdamW on PARTS parameters. Declared elsewhere: PARTS, Num (f32, or vec4<f32> where whole quads
+// are loaded), the bindings, and main(), which gives each workgroup its part.
 
 struct Part {
     n: u32,
@@ -33,12 +33,12 @@ struct Params {
 
 @group(0) @binding(0) var<uniform> P: Params;
 struct Step {
-    param: f32,
-    mean: f32,
-    square: f32,
+    param: Num,
+    mean: Num,
+    square: Num,
 }
 
-fn update(param: f32, grad: f32, mean: f32, square: f32) -> Step {
+fn update(param: Num, grad: Num, mean: Num, square: Num) -> Step {
     var p = param;
     var g = grad;
     if (P.flags * one & 1u) != 0u { g = -g; }

@@ -37,8 +37,20 @@ fn main(
     let batch = i / P.size;
     let at = i % P.size;
     var v = 0.0;
-    for (var s = 0u; s < P.splits * one; s++) {
-        v += PARTS[(batch * P.splits + s) * P.size + at];
+    var part = batch * P.splits * P.size + at;
+    var s = 0u;
+    // four loads at a time on their way
+    for (; s + 4u <= P.splits * one; s += 4u) {
+        let p0 = PARTS[part];
+        let p1 = PARTS[part + P.size];
+        let p2 = PARTS[part + 2u * P.size];
+        let p3 = PARTS[part + 3u * P.size];
+        v = (((v + p0) + p1) + p2) + p3;
+        part += 4u * P.size;
+    }
+    for (; s < P.splits * one; s++) {
+        v += PARTS[part];
+        part += P.size;
     }
     v *= P.alpha;
     if (P.flags * one & 1u) != 0u {

@@ -1,12 +1,35 @@
-// The matrix product through workgroup memory: 64 invocations make a tile of 64x64, each 8x8 of it, 16 deep a step.
+// The matrix product through workgroup memory, for GPUs: a tile of SIDE x SIDE quads, each invocation 8 rows by SIDE / 16 column
+// quads of it, 16 deep a step. The next step's blocks are on their way to registers while this one's are multiplied.
 //
-// Declared elsewhere: P and Block; by the operands begin(), a_quad(), b_quad(), a_turned(), b_turned(), aim() and put_quad().
+// Declared elsewhere: P, Block and SIDE (16 or 32); over the accumulators clear(), multiply(a, b), next_row(); by the operands begin(),
+// a_block(), b_block(), aim() and put_quad().
 
-// both panels by depth: [16][16] quads of rows or columns
-var<workgroup> a_panel: array<vec4<f32>, 256>;
-var<workgroup> b_panel: array<vec4<f32>, 256>;
+// both panels by depth: [16][SIDE] quads of rows or columns
+var<workgroup> a_panel: array<vec4<f32>, 16 * SIDE>;
+var<workgroup> b_panel: array<vec4<f32>, 16 * SIDE>;
 
-@compute @workgroup_size(64)
+// one half of the invocations loads a block of a, the other of b
+var<private> next: Block;
+
+fn fetch(t: u32, row: u32, col: u32, k: u32, end: u32) {
+    if t < 4u * SIDE { next = a_block(row, k, end); } else { next = b_block(k, col, end); }
+}
+
+fn stash(t: u32, at: u32) {
+    if t < 4u * SIDE {
+        a_panel[at] = next.x;
+        a_panel[at + SIDE] = next.y;
+        a_panel[at + 2u * SIDE] = next.z;
+        a_panel[at + 3u * SIDE] = next.w;
+    } else {
+        b_panel[at] = next.x;
+        b_panel[at + SIDE] = next.y;
+        b_panel[at + 2u * SIDE] = next.z;
+        b_panel[at + 3u * SIDE] = next.w;
+    }
+}
+
+@compute @workgroup_size(8 * SIDE)
 fn main(
     @builtin(workgroup_id) wg: vec3<u32>,
     @builtin(num_workgroups) groups: vec3<u32>,
@@ -17,48 +40,36 @@ fn main(
     if id >= P.tiles { return; }
     let z = id / (P.tiles_x * P.tiles_y);
     let split = z % P.splits;
-    let row0 = id / P.tiles_x % P.tiles_y * 64u;
-    let col0 = id % P.tiles_x * 64u;
-    // what this invocation loads: one 4x4 block of each panel a step
-    let quad = t % 16u;
-    let deep = t / 16u * 4u;
+    let row0 = id / P.tiles_x % P.tiles_y * (4u * SIDE);
+    let col0 = id % P.tiles_x * (4u * SIDE);
+    // the block that this invocation loads: neighbours load neighbouring quads
+    let quad = t % SIDE;
+    let deep = t / SIDE % 4u * 4u;
     let row = row0 + quad * 4u;
     let col = col0 + quad * 4u;
     begin(z / P.splits, split, row, col);
     let end = min((split + 1u) * P.chunk, P.depth);
-    // what it computes: row quads y and y + 8, column quads x and x + 8
-    let x = t % 8u;
-    let y = t / 8u;
+    // what it computes: row quads y and y + SIDE / 2, column quads x and, in the large tile, x + 16. Of 32 invocations each eight read
+    // eight column quads in a row, all banks once, and all the same four row quads
+    let x = t % 8u + t / 32u % 2u * 8u;
+    let y = t / 8u % 4u + t / 64u * 4u;
     clear();
+    fetch(t, row, col, split * P.chunk + deep, end);
     for (var k = split * P.chunk; k < end; k += 16u) {
-        var a = Block();
-        var b = Block();
-        for (var i = 0u; i < 4u * one; i++) {
-            a = Block(a.y, a.z, a.w, a_quad(row, k + deep, i, end));
-            b = Block(b.y, b.z, b.w, b_quad(k + deep, col, i, end));
-        }
-        // both lie by depth now
-        a = turn(a, !a_turned());
-        b = turn(b, b_turned());
-        a_panel[deep * 16u + quad] = a.x;
-        a_panel[deep * 16u + 16u + quad] = a.y;
-        a_panel[deep * 16u + 32u + quad] = a.z;
-        a_panel[deep * 16u + 48u + quad] = a.w;
-        b_panel[deep * 16u + quad] = b.x;
-        b_panel[deep * 16u + 16u + quad] = b.y;
-        b_panel[deep * 16u + 32u + quad] = b.z;
-        b_panel[deep * 16u + 48u + quad] = b.w;
+        // nobody reads the last step's panels any more
         workgroupBarrier();
+        stash(t, deep * SIDE + quad);
+        workgroupBarrier();
+        if k + 16u < end { fetch(t, row, col, k + 16u + deep, end); }
         for (var i = 0u; i < 16u; i++) {
-            multiply(a_panel[i * 16u + y], a_panel[i * 16u + y + 8u], b_panel[i * 16u + x], b_panel[i * 16u + x + 8u]);
+            multiply(i * SIDE + y, i * SIDE + x);
         }
-        workgroupBarrier();
     }
-    for (var h = 0u; h < 2u; h++) {
-        let c = col0 + (x + h * 8u) * 4u;
+    for (var h = 0u; h < SIDE / 16u; h++) {
+        let c = col0 + (x + h * 16u) * 4u;
         aim(c);
         for (var i = 0u; i < 8u; i++) {
-            let r = row0 + (y + i / 4u * 8u) * 4u + i % 4u;
+            let r = row0 + (y + i / 4u * (SIDE / 2u)) * 4u + i % 4u;
             let v = next_row();
             if r < P.rows { put_quad(r, c, v); }
         }

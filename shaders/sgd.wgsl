@@ -1,4 +1,5 @@
-// One step of SGD on PARTS parameters. Declared elsewhere: PARTS, the bindings, and main(), which gives each workgroup its part.
+// One step of SGD on PARTS parameters. Declared elsewhere: PARTS, Num (f32, or vec4<f32> where whole
+// quads are loaded), the bindings, and main(), which gives each workgroup its part.
 
 struct Part {
     n: u32,
@@ -26,11 +27,11 @@ struct Params {
 @group(0) @binding(0) var<uniform> P: Params;
 
 struct Step {
-    param: f32,
-    state: f32,
+    param: Num,
+    state: Num,
 }
 
-fn update(param: f32, grad: f32, state: f32) -> Step {
+fn update(param: Num, grad: Num, state: Num) -> Step {
     var g = grad;
     if (P.flags * one & 1u) != 0u { g = -g; }
     if P.weight_decay * f32(one) != 0.0 { g += P.weight_decay * param; }

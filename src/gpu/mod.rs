@@ -27,6 +27,7 @@ pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 mod timing;
+mod variant;
 mod view;
 
 pub use adapter::{Gpu, adapters, gpu, init_async, opened};
@@ -34,4 +35,5 @@ pub use buffer::Buffer;
 pub use pipeline::{Access, KernelId, KernelSource};
 pub use readback::{Status, command};
 pub use recorder::{Counters, Recorder};
+use variant::Variant;
 pub use view::GpuView;

@@ -5,6 +5,7 @@ use super::params::Params;
 use super::pipeline::{Access, KernelId, KernelSource, Pipelines};
 use super::readback::{Readbacks, STATUS_BYTES, STATUS_SLOTS, slot_of};
 use super::timing::Timer;
+use super::variant::Variant;
 use crate::error::{Error, Result, bail, ensure};
 use crate::trace::{self, Kind, Work};
 use futures::FutureExt;
@@ -87,6 +88,7 @@ pub struct Recorder {
     limits: wgpu::Limits,
     subgroup_size: u32,
     wide_loads: bool,
+    variant: Variant,
     name: String,
     // the pass borrows the encoder (its lifetime is forgotten): declared first, so that it drops first
     pass: Option<wgpu::ComputePass<'static>>,
@@ -149,6 +151,7 @@ impl Recorder {
             info.device_type == wgpu::DeviceType::Cpu && device.features().contains(wgpu::Features::SHADER_INT64);
         Ok(Recorder {
             subgroup_size,
+            variant: Variant::from_env()?,
             wide_loads,
             params: Params::new(&device, &limits),
             pipelines: Pipelines::new(),
@@ -188,6 +191,16 @@ impl Recorder {
     /// The number of invocations in a subgroup where shaders may use subgroups and all have that one size, else 0.
     pub fn subgroup_size(&self) -> u32 {
         self.subgroup_size
+    }
+
+    /// Which products and convolutions were asked for by `WGTORCH_KERNELS`.
+    pub(super) fn variant(&self) -> Variant {
+        self.variant
+    }
+
+    /// True where products and convolutions are to be those of software adapters, whose subgroups are eight lanes: NOTE [Two cores].
+    pub(super) fn waves(&self) -> bool {
+        self.subgroup_size == 8 && self.variant == Variant::Auto
     }
 
     /// True where kernels should load long words: a software adapter that puts loads together word by word.

@@ -249,7 +249,7 @@ fn every_reduction_in_every_language() {
 }
 
 /// Drives every kernel of `shaders/` once in each of its ways.
-fn drive(rec: &mut Recorder, h: &Hosts) {
+pub(super) fn drive(rec: &mut Recorder, h: &Hosts) {
     let f = |k: usize| h.of(k);
     // few rows, many rows, and a depth that is split
     for (m, n, k) in [(8, 40, 12), (40, 40, 12), (4, 4, 60_000)] {
@@ -348,19 +348,19 @@ fn drive(rec: &mut Recorder, h: &Hosts) {
         }
     }
 
-    super::kernels::fill::fill(rec, y.view().buffer, &1f32.to_ne_bytes(), 64).unwrap();
     let views: Vec<Host> = (0..4).map(|k| f(k).shaped(&[100])).collect();
     let v = |k: usize| views[k].view();
     let how = Sgd { lr: 0.1, momentum: 0.9, dampening: 0.0, weight_decay: 0.1, nesterov: true, maximize: false };
     sgd(rec, &how, &[SgdParam { param: v(0), grad: v(1), state: Some((v(2), true)) }]).unwrap();
     let how = Adam { lr: 0.1, betas: (0.9, 0.999), eps: 1e-8, weight_decay: 0.1, decoupled: true, maximize: false };
     adam(rec, &how, &[AdamParam { param: v(0), grad: v(1), mean: v(2), square: v(3), step: 1 }]).unwrap();
+    super::kernels::fill::fill(rec, v(0).buffer, 400, [1; 16]).unwrap();
     let key = crate::rng::philox::PhiloxGenerator::new(1).next_op();
     random(rec, key, Draw::Normal(0.0, 1.0), &v(0)).unwrap();
 }
 
 /// Operands for [`drive`], whose numbers nobody reads.
-struct Hosts {
+pub(super) struct Hosts {
     floats: Vec<Host>,
     rstd: Host,
     index: Host<i64>,
@@ -370,7 +370,7 @@ struct Hosts {
 }
 
 impl Hosts {
-    fn new(g: &Gpu) -> Hosts {
+    pub fn new(g: &Gpu) -> Hosts {
         let floats = (0..4).map(|k| Host::noise(g, &[250_000], k)).collect();
         let rstd = Host::noise(g, &[100], 4);
         let long = || Host::dense(g, vec![0; 16_000], &[16_000]);

@@ -196,6 +196,11 @@ impl Checked {
         }
     }
 
+    /// Its SPIR-V.
+    pub fn spirv(&self) -> Result<Vec<u32>, String> {
+        self.write(SpirV)
+    }
+
     /// Writes it in every language, and has the SPIR-V judged where `spirv_val` says so. What the table excludes has to fail.
     pub fn write_all(&self, spirv_val: bool) -> Result<(), String> {
         for language in [SpirV, Msl, Hlsl, Glsl] {

@@ -269,12 +269,12 @@ impl StorageImpl {
             let bytes = self.nbytes.next_multiple_of(16).max(16) as u64;
             let buffer = rec.alloc(bytes)?;
             if !fresh {
-                let mut element = [0u8; 16];
-                let element = &mut element[..self.dtype.size()];
+                // the sizes of all dtypes divide it
+                let mut pattern = [0u8; 16];
                 if let Some(value) = self.constant {
-                    fill_bytes(element, self.dtype, value);
+                    fill_bytes(&mut pattern, self.dtype, value);
                 }
-                gpu::kernels::fill::fill(rec, &buffer, element, self.nbytes)?;
+                gpu::kernels::fill::fill(rec, &buffer, self.nbytes, pattern)?;
             }
             let _ = self.buf.set(Buf::Gpu(buffer));
         }

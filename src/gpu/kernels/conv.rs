@@ -2,7 +2,7 @@
 //!
 //! Every tensor is contiguous, NCHW or OIHW, at any offset. The cores are those of the matrix product.
 
-use super::matmul::{Act, Core, Plan, quads};
+use super::matmul::{Act, Core, Operands, Plan, quads};
 use super::{conv_wave, need_dense, need_f32, per, source, word};
 use crate::error::{Result, ensure};
 use crate::gpu::{GpuView, Recorder};
@@ -79,9 +79,24 @@ impl Sizes {
     }
 }
 
-const FORWARD: &str = include_str!("../../../shaders/conv.wgsl");
-const INPUT: &str = include_str!("../../../shaders/conv_input.wgsl");
-const WEIGHT: &str = include_str!("../../../shaders/conv_weight.wgsl");
+const FORWARD: Operands = Operands {
+    base: include_str!("../../../shaders/conv.wgsl"),
+    quads: include_str!("../../../shaders/conv_quads.wgsl"),
+    blocks: include_str!("../../../shaders/conv_blocks.wgsl"),
+    read: 4,
+};
+const INPUT: Operands = Operands {
+    base: include_str!("../../../shaders/conv_input.wgsl"),
+    quads: include_str!("../../../shaders/conv_input_quads.wgsl"),
+    blocks: include_str!("../../../shaders/conv_input_blocks.wgsl"),
+    read: 2,
+};
+const WEIGHT: Operands = Operands {
+    base: include_str!("../../../shaders/conv_weight.wgsl"),
+    quads: include_str!("../../../shaders/conv_weight_quads.wgsl"),
+    blocks: include_str!("../../../shaders/conv_weight_blocks.wgsl"),
+    read: 3,
+};
 const SUM: &str = include_str!("../../../shaders/conv_sum.wgsl");
 
 /// `out = act(conv2d(x, w) + bias)`, in one dispatch.
@@ -119,7 +134,7 @@ fn conv2d_on(
     if core.is_none() && conv_wave::forward(rec, &s, [x, w, out], bias, spec, act)? {
         return Ok(());
     }
-    let core = core.unwrap_or_else(|| Core::pick(rec, s.outputs));
+    let core = core.unwrap_or_else(|| Core::pick(rec, [s.outputs, s.batch * s.out_plane()], s.groups));
     let depth = s.inputs * s.taps();
     let mut plan = Plan::new(core, [s.outputs, s.batch * s.out_plane(), depth], s.groups)?;
     plan.whole();
@@ -137,7 +152,7 @@ fn conv2d_on(
     params.extend([word(sample)?, word(s.inputs * s.plane())?, word(out_sample)?]);
     params.extend([word(x.offset)?, word(w.offset)?, word(bias.map_or(0, |b| b.offset))?, word(out.offset)?]);
     params.extend([per(s.taps()), per(s.kernel[1]), per(s.output[1]), per(s.out_plane())]);
-    let k = core.kernel(rec, "conv2d", FORWARD, 4, params.len())?;
+    let k = core.kernel(rec, "conv2d", &FORWARD, params.len())?;
     let buffers = [x.buffer, w.buffer, w.buffer, bias.map_or(w.buffer, |b| b.buffer), out.buffer];
     rec.dispatch(k, &buffers, &params, plan.tiles as u32)
 }
@@ -170,7 +185,7 @@ fn conv2d_input_grad_on(
     if core.is_none() && conv_wave::input_grad(rec, &s, [grad, w, out], spec)? {
         return Ok(());
     }
-    let core = core.unwrap_or_else(|| Core::pick(rec, s.inputs));
+    let core = core.unwrap_or_else(|| Core::pick(rec, [s.inputs, s.batch * s.plane()], s.groups));
     let depth = s.outputs * s.taps();
     let mut plan = Plan::new(core, [s.inputs, s.batch * s.plane(), depth], s.groups)?;
     plan.whole();
@@ -185,7 +200,7 @@ fn conv2d_input_grad_on(
     params.extend([word(grad.offset)?, word(w.offset)?, word(out.offset)?]);
     params.extend([per(s.input[1]), per(s.plane()), per(s.kernel[1])]);
     params.extend([per(spec.stride[0]), per(spec.stride[1]), per(s.outputs)]);
-    let k = core.kernel(rec, "conv2d input gradient", INPUT, 2, params.len())?;
+    let k = core.kernel(rec, "conv2d input gradient", &INPUT, params.len())?;
     rec.dispatch(k, &[grad.buffer, w.buffer, out.buffer], &params, plan.tiles as u32)
 }
 
@@ -221,9 +236,9 @@ fn conv2d_weight_grad_on(
         "conv2d kernel: one bias for each output channel"
     );
     let wave = if core.is_none() { conv_wave::WeightPlan::new(rec, &s, spec) } else { None };
-    let core = core.unwrap_or_else(|| Core::pick(rec, s.outputs));
     let weights = s.inputs * s.taps();
     let cols = weights + usize::from(bias.is_some());
+    let core = core.unwrap_or_else(|| Core::pick(rec, [s.outputs, cols], s.groups));
     let total = s.groups * s.outputs * cols;
     if total == 0 {
         return Ok(());
@@ -250,7 +265,7 @@ fn conv2d_weight_grad_on(
         params.extend([word(sample)?, word(s.inputs * s.plane())?, word(out_sample)?]);
         params.extend([word(x.offset)?, word(grad.offset)?]);
         params.extend([per(s.taps()), per(s.kernel[1]), per(s.output[1]), per(s.out_plane())]);
-        let k = core.kernel(rec, "conv2d weight gradient", WEIGHT, 3, params.len())?;
+        let k = core.kernel(rec, "conv2d weight gradient", &WEIGHT, params.len())?;
         rec.dispatch(k, &[x.buffer, grad.buffer, grad.buffer, &parts], &params, plan.tiles as u32)?;
     }
     let k = rec.kernel("conv2d sum", || Ok(source("conv2d sum", &[SUM], 1, 2, 7)))?;
@@ -271,4 +286,4 @@ fn conv2d_weight_grad_on(
 
 #[cfg(test)]
 #[path = "conv_tests.rs"]
-mod tests;
+pub(super) mod tests;

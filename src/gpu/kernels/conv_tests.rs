@@ -1,10 +1,10 @@
 //! Convolutions and their gradients against loops in f64, on both cores.
 
 use super::*;
-use crate::gpu::Gpu;
 use crate::gpu::kernels::matmul::tests::cores;
 use crate::gpu::kernels::testing::{Host, close, indices, time};
 use crate::gpu::testing::{device, down};
+use crate::gpu::{Gpu, KernelSource};
 
 /// What is picked by itself, and every core that this adapter can run.
 fn ways(g: &Gpu) -> Vec<Option<Core>> {
@@ -135,11 +135,20 @@ fn sizes_that_do_not_fit_are_refused() {
     assert!(conv2d(rec, &turned, &w.view(), None, &out, &ONE, Act::None).is_err());
 }
 
+/// The kernels of every tile.
+pub(in crate::gpu::kernels) fn tiles() -> Vec<KernelSource> {
+    let all = [(FORWARD, "conv2d"), (INPUT, "conv2d input"), (WEIGHT, "conv2d weight")];
+    let both = |(operands, name): &(Operands, &str)| {
+        [64, 128].map(|side| Core::Tile(side).source(&format!("{name} tile{side}"), operands, 40, false))
+    };
+    all.iter().flat_map(both).collect()
+}
+
 #[test]
 fn every_configuration_is_valid() {
-    for core in [Core::Tile, Core::Wave(16), Core::Wave(32)] {
-        for (operands, read) in [(FORWARD, 4), (INPUT, 2), (WEIGHT, 3)] {
-            crate::gpu::testing::check_wgsl(&core.source("conv", operands, read, 40, true));
+    for core in [Core::Tile(64), Core::Tile(128), Core::Wave(16), Core::Wave(32)] {
+        for operands in [&FORWARD, &INPUT, &WEIGHT] {
+            crate::gpu::testing::check_wgsl(&core.source("conv", operands, 40, true));
         }
     }
     for wide in [false, true] {

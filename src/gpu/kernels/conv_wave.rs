@@ -59,7 +59,7 @@ struct Walk {
 /// Whether a row of outputs fills octets well enough, and windows move by one.
 fn suits(rec: &Recorder, s: &Sizes, spec: &ConvSpec, width: usize) -> bool {
     let full = width.div_ceil(OCTET) * OCTET;
-    rec.subgroup_size() == 8 && spec.stride[1] == 1 && spec.dilation[1] == 1 && s.kernel[1] > 1 && 2 * width > full
+    rec.waves() && spec.stride[1] == 1 && spec.dilation[1] == 1 && s.kernel[1] > 1 && 2 * width > full
 }
 
 /// The forward pass; false where it does not suit.
@@ -167,7 +167,7 @@ impl WeightPlan {
     pub fn new(rec: &Recorder, s: &Sizes, spec: &ConvSpec) -> Option<WeightPlan> {
         let row_quads = s.output[1].div_ceil(4);
         let quads = s.batch * s.output[0] * row_quads;
-        let suits = rec.subgroup_size() == 8
+        let suits = rec.waves()
             && spec.stride[1] == 1
             && spec.dilation[1] == 1
             && (2..=5).contains(&s.kernel[1])

@@ -1,21 +1,17 @@
-//! Constants in memory: a pattern written over a whole buffer, for every dtype by one pipeline.
+//! Constants as buffers: written where they are wanted, since the way from the host is a hundred times slower.
 
 use super::{source, word};
 use crate::error::Result;
 use crate::gpu::{Buffer, Recorder};
+use crate::trace::Work;
 
-/// Fills the first `bytes` of a buffer (rounded up to 16) with copies of one element, whose size divides 16.
-pub fn fill(rec: &mut Recorder, out: &Buffer, element: &[u8], bytes: usize) -> Result<()> {
-    let mut pattern = [0u32; 4];
-    for (i, b) in bytemuck::bytes_of_mut(&mut pattern).iter_mut().enumerate() {
-        *b = element[i % element.len()];
-    }
-    if pattern == [0; 4] {
-        rec.clear(out, 0, bytes.next_multiple_of(4) as u64);
-        return Ok(());
-    }
-    let k = rec.kernel("fill", || Ok(source("fill", &[include_str!("../../../shaders/fill.wgsl")], 0, 1, 8)))?;
+/// Fills the first `bytes` of a buffer, by whole quads, with one pattern of 16 bytes.
+pub fn fill(rec: &mut Recorder, out: &Buffer, bytes: usize, pattern: [u8; 16]) -> Result<()> {
     let quads = bytes.div_ceil(16);
-    let [a, b, c, d] = pattern;
-    rec.dispatch(k, &[out], &[a, b, c, d, word(quads)?], quads.div_ceil(64) as u32)
+    rec.doing(|| ("fill_".into(), Work { bytes: 16 * quads as u64, flops: 0 }));
+    let text = include_str!("../../../shaders/fill.wgsl");
+    let k = rec.kernel("fill", || Ok(source("fill", &[text], 0, 1, 5)))?;
+    let mut params: Vec<u32> = pattern.chunks_exact(4).map(|b| u32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
+    params.push(word(quads)?);
+    rec.dispatch(k, &[out], &params, word(quads.div_ceil(64))?)
 }

@@ -2,12 +2,13 @@
 //!
 //! NOTE [Two cores]: `matmul_tile.wgsl` shares panels through workgroup memory, as GPUs want it. On a software adapter a
 //! load by eight lanes costs a hundred times what a multiplication does, so `matmul_wave.wgsl` loads every element
-//! once per subgroup, in long words where there are such, and broadcasts it. Which one runs depends on the adapter alone. Products and convolutions are the same
-//! cores over other operands.
+//! once per subgroup, in long words where there are such, and broadcasts it. Which one runs depends on the adapter alone (and
+//! on `WGTORCH_KERNELS`), its tile on the sizes. Products and convolutions are the same cores over other operands: each
+//! operand file says how quads are loaded one by one (`_quads`, for the wave) and how blocks are, all at once (`_blocks`).
 
 use super::{need_f32, quad, source, word};
-use crate::error::{Result, ensure};
-use crate::gpu::{Buffer, GpuView, KernelId, KernelSource, Recorder};
+use crate::error::{Result, bail, ensure};
+use crate::gpu::{Buffer, GpuView, KernelId, KernelSource, Recorder, Variant};
 use crate::layout::collapse;
 use crate::shape::Dims;
 use std::fmt::Write;
@@ -54,36 +55,57 @@ impl Act {
     }
 }
 
+/// The text of a product's operands: parameters and bindings, then how either core loads and stores.
+#[derive(Clone, Copy)]
+pub(super) struct Operands {
+    pub base: &'static str,
+    pub quads: &'static str,
+    pub blocks: &'static str,
+    /// Buffers that are read.
+    pub read: usize,
+}
+
 /// Which core computes: see NOTE [Two cores].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Core {
-    /// 64 x 64 through workgroup memory.
-    Tile,
+    /// A square of so many rows (64 or 128) through workgroup memory.
+    Tile(u32),
     /// So many rows (16 or 32) x 32 by one subgroup of eight.
     Wave(u32),
 }
 
+/// Tiles of 128 x 128 that fill a large device: below that there are more, smaller ones.
+const MANY: usize = 256;
+
 impl Core {
-    /// The core for this adapter and a product of so many rows.
-    pub fn pick(rec: &Recorder, rows: usize) -> Core {
-        match rec.subgroup_size() {
-            8 if rows <= 16 => Core::Wave(16),
-            8 => Core::Wave(32),
-            _ => Core::Tile,
+    /// The core for this adapter and a product of `[rows, cols]` in so many batches.
+    pub fn pick(rec: &Recorder, [rows, cols]: [usize; 2], batch: usize) -> Core {
+        if rec.waves() {
+            return Core::Wave(if rows <= 16 { 16 } else { 32 });
         }
+        // a large tile loads half as much for an element; it must not compute much more beside the result
+        let tiles = |side: usize| rows.div_ceil(side) * cols.div_ceil(side);
+        let wasted = 4 * 100 * tiles(128) > 115 * tiles(64);
+        let large = match rec.variant() {
+            Variant::Tile64 => false,
+            Variant::Tile128 => true,
+            Variant::Auto => tiles(128) * batch >= MANY && !wasted,
+        };
+        Core::Tile(if large { 128 } else { 64 })
     }
 
     /// Rows and columns of a tile, and the depth of a step.
     fn shape(self) -> (usize, usize, usize) {
         match self {
-            Core::Tile => (64, 64, 16),
+            Core::Tile(side) => (side as usize, side as usize, 16),
             Core::Wave(rows) => (rows as usize, 32, 4),
         }
     }
 
     fn name(self) -> &'static str {
         match self {
-            Core::Tile => "tile",
+            Core::Tile(64) => "tile64",
+            Core::Tile(_) => "tile128",
             Core::Wave(16) => "wave16",
             Core::Wave(_) => "wave32",
         }
@@ -94,7 +116,7 @@ impl Core {
         const XYZW: [&str; 4] = ["x", "y", "z", "w"];
         let mut s = String::from(include_str!("../../../shaders/lib/quads.wgsl"));
         let n = match self {
-            Core::Tile => 16,
+            Core::Tile(side) => side as usize / 8,
             Core::Wave(rows) => rows as usize,
         };
         s.push_str(&accumulators(n, "next_row"));
@@ -106,10 +128,19 @@ impl Core {
             s.push_str(tail);
         };
         match self {
-            Core::Tile => {
-                let head = "fn multiply(a0: vec4<f32>, a1: vec4<f32>, b0: vec4<f32>, b1: vec4<f32>) {\n";
+            Core::Tile(side) => {
+                let quads = side / 4;
+                let mut head = format!(
+                    "const SIDE: u32 = {quads}u;
+fn multiply(a: u32, b: u32) {{
+    let a0 = a_panel[a];
+    let a1 = a_panel[a + SIDE / 2u];\n"
+                );
+                for h in 0..quads / 16 {
+                    let _ = writeln!(head, "    let b{h} = b_panel[b + {}u];", 16 * h);
+                }
                 let line = |i: usize| format!("    c{i} += a{}.{} * b{};\n", i % 8 / 4, XYZW[i % 4], i / 8);
-                each(&mut s, head, &line, "}\n");
+                each(&mut s, &head, &line, "}\n");
                 s.push_str(include_str!("../../../shaders/matmul_tile.wgsl"));
             }
             Core::Wave(rows) => {
@@ -129,28 +160,18 @@ impl Core {
     }
 
     /// The kernel of this core over some operands.
-    pub fn kernel(
-        self,
-        rec: &mut Recorder,
-        name: &str,
-        operands: &str,
-        read: usize,
-        param_words: usize,
-    ) -> Result<KernelId> {
+    pub fn kernel(self, rec: &mut Recorder, name: &str, operands: &Operands, param_words: usize) -> Result<KernelId> {
         let name = format!("{name} {}", self.name());
         let wide = rec.wide_loads();
-        rec.kernel(&name, || Ok(self.source(&name, operands, read, param_words, wide)))
+        rec.kernel(&name, || Ok(self.source(&name, operands, param_words, wide)))
     }
 
-    pub(super) fn source(
-        self,
-        name: &str,
-        operands: &str,
-        read: usize,
-        param_words: usize,
-        wide: bool,
-    ) -> KernelSource {
-        source(name, &[quad(wide), operands, &self.wgsl()], read, 1, param_words)
+    pub(super) fn source(self, name: &str, operands: &Operands, param_words: usize, wide: bool) -> KernelSource {
+        let loads = match self {
+            Core::Tile(_) => operands.blocks,
+            Core::Wave(_) => operands.quads,
+        };
+        source(name, &[quad(wide), operands.base, loads, &self.wgsl()], operands.read, 1, param_words)
     }
 }
 
@@ -190,14 +211,15 @@ impl Plan {
         let (tiles_x, tiles_y) = (cols.div_ceil(tile_cols), rows.div_ceil(tile_rows));
         let tiles = tiles_x * tiles_y * batch;
         let (wanted, least) = match core {
-            Core::Tile => (128, 128),
+            // a workgroup for each pair of schedulers of a large device; less depth does not pay for the second pass
+            Core::Tile(_) => (256, 128),
             Core::Wave(_) => (8, 256),
         };
         let splits = (wanted / tiles.max(1)).min(depth / least).max(1);
         let chunk = depth.div_ceil(splits).next_multiple_of(step).max(step);
         let splits = depth.div_ceil(chunk).max(1);
         let quads = match core {
-            Core::Tile => 4,
+            Core::Tile(_) => 4,
             Core::Wave(rows) => rows / 8,
         };
         let tiles = tiles * splits;
@@ -287,13 +309,20 @@ pub(super) fn quads(offset: usize, sizes: [usize; 2], strides: [usize; 2], batch
     }
 }
 
-const OPERANDS: &str = include_str!("../../../shaders/matmul.wgsl");
+const OPERANDS: Operands = Operands {
+    base: include_str!("../../../shaders/matmul.wgsl"),
+    quads: include_str!("../../../shaders/matmul_quads.wgsl"),
+    blocks: include_str!("../../../shaders/matmul_blocks.wgsl"),
+    read: 5,
+};
 
 /// `out = act(alpha * (a @ b) + beta * bias)` for `[.., M, K] x [.., K, N]` with equal (or expanded, by stride 0) batch
 /// dims. `a`, `b` and the bias have any strides; `out` is row-major and shares no memory with them.
 pub fn matmul(rec: &mut Recorder, a: &GpuView, b: &GpuView, out: &GpuView, epi: &Epilogue) -> Result<()> {
-    let rows = out.shape.len().checked_sub(2).map_or(0, |d| out.shape[d]);
-    matmul_on(rec, Core::pick(rec, rows.max(17)), a, b, out, epi)
+    let Some(d) = out.shape.len().checked_sub(2) else { bail!(Runtime, "matmul kernel: {:?} is no matrix", out.shape) };
+    // the small wave's lanes cannot transpose: it is for convolutions
+    let core = Core::pick(rec, [out.shape[d].max(17), out.shape[d + 1]], out.shape[..d].iter().product());
+    matmul_on(rec, core, a, b, out, epi)
 }
 
 fn matmul_on(rec: &mut Recorder, core: Core, a: &GpuView, b: &GpuView, out: &GpuView, epi: &Epilogue) -> Result<()> {
@@ -404,7 +433,7 @@ impl Product<'_> {
         params.extend(matrix(&self.b, b_kind, b_single)?);
         let bias_words = matrix(&bias, 0, 0)?;
         params.extend(bias_words);
-        let kernel = plan.core.kernel(rec, "matmul", OPERANDS, 5, params.len())?;
+        let kernel = plan.core.kernel(rec, "matmul", &OPERANDS, params.len())?;
         let parts = if split { Some(rec.alloc((4 * plan.splits * batch * m * n) as u64)?) } else { None };
         let out = parts.as_ref().unwrap_or(self.out.0);
         let buffers = [self.a.0, self.a.0, self.b.0, self.b.0, if split { self.a.0 } else { bias.0 }, out];

@@ -7,7 +7,7 @@ use crate::gpu::testing::{device, down};
 
 /// The cores that this adapter can run.
 pub(in crate::gpu::kernels) fn cores(g: &Gpu) -> Vec<Core> {
-    let mut cores = vec![Core::Tile];
+    let mut cores = vec![Core::Tile(64), Core::Tile(128)];
     if g.lock().subgroup_size() == 8 {
         cores.extend([Core::Wave(32), Core::Wave(16)]);
     }
@@ -162,7 +162,7 @@ fn nan_and_infinity_pass_through_and_beta_zero_ignores_the_bias() {
 #[test]
 fn one_dispatch_and_one_pipeline_for_all_layouts() {
     let Some(g) = device() else { return };
-    let core = Core::pick(&g.lock(), 64);
+    let core = Core::pick(&g.lock(), [64, 64], 1);
     check(&g, core, &Case { mnk: [40, 40, 40], ..PLAIN });
     let before = g.lock().counters();
     let bias = Some(&[1, 44][..]);
@@ -172,11 +172,16 @@ fn one_dispatch_and_one_pipeline_for_all_layouts() {
     assert_eq!(after.pipelines, before.pipelines);
 }
 
+/// The kernels of every tile.
+pub(in crate::gpu::kernels) fn tiles() -> Vec<KernelSource> {
+    [64, 128].map(|side| Core::Tile(side).source(&format!("matmul tile{side}"), &OPERANDS, 40, false)).into()
+}
+
 #[test]
 fn every_configuration_is_valid() {
-    for core in [Core::Tile, Core::Wave(16), Core::Wave(32)] {
+    for core in [Core::Tile(64), Core::Tile(128), Core::Wave(16), Core::Wave(32)] {
         for wide in [false, true] {
-            crate::gpu::testing::check_wgsl(&core.source("matmul", OPERANDS, 5, 40, wide));
+            crate::gpu::testing::check_wgsl(&core.source("matmul", &OPERANDS, 40, wide));
         }
     }
 }

@@ -11,6 +11,8 @@ pub mod matmul_exact;
 pub mod norm;
 pub mod optim;
 pub mod pool;
+#[cfg(all(test, target_os = "linux"))]
+mod radv_tests;
 pub mod random;
 pub mod scan;
 pub mod softmax;

@@ -3,7 +3,7 @@
 //! The order of operations is PyTorch's: the sign of maximize, then weight decay, then momentum; Adam's eps outside the root.
 //! Everything is contiguous and in place.
 
-use super::{need_dense, need_f32, source, word};
+use super::{need_dense, need_f32, quad, source, word};
 use crate::error::{Result, ensure};
 use crate::gpu::{Buffer, GpuView, KernelSource, Recorder};
 use std::fmt::Write;
@@ -76,14 +76,40 @@ const PARTS: usize = 16;
 /// Elements of a workgroup.
 const BLOCK: usize = 256;
 
+/// How an invocation takes its part.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Grain {
+    /// Four elements after each other: some part begins inside a quad.
+    Single,
+    /// A quad, which may be of long words.
+    Quads { wide: bool },
+}
+
+impl Grain {
+    fn of<'a>(rec: &Recorder, views: impl IntoIterator<Item = &'a GpuView<'a>>) -> Grain {
+        match views.into_iter().all(|v| v.offset.is_multiple_of(4)) {
+            true => Grain::Quads { wide: rec.wide_loads() },
+            false => Grain::Single,
+        }
+    }
+
+    fn name(self) -> &'static str {
+        if self == Grain::Single { " single" } else { "" }
+    }
+}
+
 /// An optimizer's kernel for some number of parameters.
-fn parts_source(name: &str, text: &str, parts: usize, states: &[&str], tail: usize) -> KernelSource {
-    let mut s = format!("const PARTS: u32 = {parts}u;\n{text}\n");
+fn parts_source(name: &str, text: &str, parts: usize, states: &[&str], tail: usize, grain: Grain) -> KernelSource {
+    let (num, element, wide) = match grain {
+        Grain::Single => ("f32", "f32", false),
+        Grain::Quads { wide } => ("vec4<f32>", "Quad", wide),
+    };
+    let mut s = format!("const PARTS: u32 = {parts}u;\nalias Num = {num};\n{text}\n");
     // writing to a String cannot fail
     let mut binding = 0;
     let mut bind = |s: &mut String, access: &str, name: String| {
         binding += 1;
-        let _ = writeln!(s, "@group(0) @binding({binding}) var<storage, {access}> {name}: array<f32>;");
+        let _ = writeln!(s, "@group(0) @binding({binding}) var<storage, {access}> {name}: array<{element}>;");
     };
     for k in 0..parts {
         bind(&mut s, "read", format!("GRAD{k}"));
@@ -94,22 +120,11 @@ fn parts_source(name: &str, text: &str, parts: usize, states: &[&str], tail: usi
     }
     for k in 0..parts {
         let _ = writeln!(s, "fn part{k}(id: u32, t: u32) {{\n    let p = P.parts[{k}];");
-        // a bound that is not known: what jumps over nothing pays for every part that is not its own, four times if unrolled
-        let _ = writeln!(s, "    for (var j = 0u; j < {}u * one; j++) {{", BLOCK / 64);
-        let _ =
-            writeln!(s, "        let i = (id - p.first) * {BLOCK}u + j * 64u + t;\n        if i >= p.n {{ return; }}");
-        let mut given = format!("PARAM{k}[p.param + i], GRAD{k}[p.grad + i]");
-        let mut kept = String::new();
-        for (n, state) in states.iter().enumerate() {
-            let place = format!("{}{k}[p.state{n} + i]", state.to_uppercase());
-            let _ = write!(given, ", {place}");
-            let _ = writeln!(kept, "        {place} = s.{state};");
-        }
-        if states.is_empty() {
-            given.push_str(", 0.0");
-        }
-        let _ =
-            writeln!(s, "        let s = update({given});\n        PARAM{k}[p.param + i] = s.param;\n{kept}    }}\n}}");
+        s.push_str(&match grain {
+            Grain::Single => one_by_one(k, states),
+            Grain::Quads { .. } => by_quads(k, states),
+        });
+        s.push_str("}\n");
     }
     s.push_str(
         "@compute @workgroup_size(64)
@@ -135,7 +150,61 @@ fn main(
         }
     }
     s.push_str("\n}\n");
-    source(name, &[&s], parts, parts * (1 + states.len()), 8 * parts + tail)
+    source(name, &[quad(wide), &s], parts, parts * (1 + states.len()), 8 * parts + tail)
+}
+
+/// The places of a part's parameter, gradient and states, where the element's is `i`.
+fn places(k: usize, states: &[&str], per: &str) -> Vec<(String, String)> {
+    let mut all = vec![("param".to_owned(), format!("PARAM{k}[p.param{per} + i]"))];
+    all.push(("grad".to_owned(), format!("GRAD{k}[p.grad{per} + i]")));
+    let state = |(n, s): (usize, &&str)| (s.to_string(), format!("{}{k}[p.state{n}{per} + i]", s.to_uppercase()));
+    all.extend(states.iter().enumerate().map(state));
+    all
+}
+
+fn one_by_one(k: usize, states: &[&str]) -> String {
+    let all = places(k, states, "");
+    let mut given: Vec<&str> = all.iter().map(|p| p.1.as_str()).collect();
+    if states.is_empty() {
+        given.push("0.0");
+    }
+    // a bound that is not known: what jumps over nothing pays for every part that is not its own, four times if unrolled
+    let mut s = format!(
+        "    for (var j = 0u; j < {}u * one; j++) {{
+        let i = (id - p.first) * {BLOCK}u + j * 64u + t;
+        if i >= p.n {{ return; }}
+        let s = update({});\n",
+        BLOCK / 64,
+        given.join(", ")
+    );
+    for (name, place) in all.iter().filter(|p| p.0 != "grad") {
+        let _ = writeln!(s, "        {place} = s.{name};");
+    }
+    s.push_str("    }\n");
+    s
+}
+
+fn by_quads(k: usize, states: &[&str]) -> String {
+    let all = places(k, states, " / 4u");
+    let mut s = format!(
+        "    let i = (id - p.first) * {}u + t;
+    if 4u * i >= p.n {{ return; }}
+    // what follows the part in its last quad stays as it is
+    let mine = (vec4(4u * i) + vec4(0u, 1u, 2u, 3u)) < vec4(p.n);\n",
+        BLOCK / 4
+    );
+    for (name, place) in &all {
+        let _ = writeln!(s, "    let {name} = quad({place});");
+    }
+    let mut given: Vec<&str> = all.iter().map(|p| p.0.as_str()).collect();
+    if states.is_empty() {
+        given.push("vec4<f32>()");
+    }
+    let _ = writeln!(s, "    let s = update({});", given.join(", "));
+    for (name, place) in all.iter().filter(|p| p.0 != "grad") {
+        let _ = writeln!(s, "    {place} = pack(select({name}, s.{name}, mine));");
+    }
+    s
 }
 
 /// The parameters of a step cut into dispatches: neighbours of one kind that share no memory go together.
@@ -208,8 +277,10 @@ pub fn sgd(rec: &mut Recorder, how: &Sgd, params: &[SgdParam]) -> Result<()> {
     };
     let states: &[&str] = if carries { &["state"] } else { &[] };
     for chunk in cut(&todo, most(rec, 2 + states.len()), alike) {
-        let name = format!("sgd {}.{}", chunk.len(), states.len());
-        let k = rec.kernel(&name, || Ok(parts_source(&name, SGD, chunk.len(), states, 5)))?;
+        let views = chunk.iter().flat_map(|p| [Some(&p.param), Some(&p.grad), p.state.as_ref().map(|s| &s.0)]);
+        let grain = Grain::of(rec, views.flatten());
+        let name = format!("sgd {}.{}{}", chunk.len(), states.len(), grain.name());
+        let k = rec.kernel(&name, || Ok(parts_source(&name, SGD, chunk.len(), states, 5, grain)))?;
         let (mut words, mut groups) = (Vec::with_capacity(8 * chunk.len() + 5), 0);
         for p in chunk {
             let state = p.state.as_ref().map_or(&p.param, |s| &s.0);
@@ -248,8 +319,9 @@ pub fn adam(rec: &mut Recorder, how: &Adam, params: &[AdamParam]) -> Result<()> 
         a.step == b.step && apart(&x.each_ref(), &y.each_ref())
     };
     for chunk in cut(&todo, most(rec, 4), alike) {
-        let name = format!("adam {}", chunk.len());
-        let k = rec.kernel(&name, || Ok(parts_source(&name, ADAM, chunk.len(), &["mean", "square"], 9)))?;
+        let grain = Grain::of(rec, chunk.iter().flat_map(|p| [&p.param, &p.grad, &p.mean, &p.square]));
+        let name = format!("adam {}{}", chunk.len(), grain.name());
+        let k = rec.kernel(&name, || Ok(parts_source(&name, ADAM, chunk.len(), &["mean", "square"], 9, grain)))?;
         let (mut words, mut groups) = (Vec::with_capacity(8 * chunk.len() + 9), 0);
         for p in chunk {
             part(&mut words, &mut groups, &[&p.param, &p.grad, &p.mean, &p.square])?;

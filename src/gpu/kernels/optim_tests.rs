@@ -70,9 +70,17 @@ fn adam_has_pytorchs_values() {
 #[test]
 fn many_parameters_are_few_dispatches() {
     let Some(g) = device() else { return };
+    // inside a quad, and where one begins
+    for offset in [3, 4] {
+        many_parameters(&g, offset);
+    }
+}
+
+fn many_parameters(g: &Gpu, offset: usize) {
     let sizes = [54usize, 6, 864, 0, 16, 1, 700];
-    let host =
-        |seed: u32| -> Vec<Host> { sizes.iter().map(|&n| Host::laid(&g, &[n], &[0], 3, seed + n as u32)).collect() };
+    let host = |seed: u32| -> Vec<Host> {
+        sizes.iter().map(|&n| Host::laid(g, &[n], &[0], offset, seed + n as u32)).collect()
+    };
     let (params, grads, bufs) = (host(1), host(2), host(3));
     let how = Sgd { momentum: 0.9, weight_decay: 0.01, ..PLAIN };
     let all: Vec<SgdParam> = (0..sizes.len())
@@ -87,21 +95,21 @@ fn many_parameters_are_few_dispatches() {
         });
     assert_eq!(g.lock().counters().dispatches - before, 1 + expected(3, limit));
     for i in 0..sizes.len() {
-        let at = |h: &[Host], j: usize| h[i].data[3 + j] as f64;
+        let at = |h: &[Host], j: usize| h[i].data[offset + j] as f64;
         let step = |j: usize| {
             let d = at(&grads, j) + 0.01 * at(&params, j);
             let buf = if i == 4 { d } else { 0.9 * at(&bufs, j) + d };
             (at(&params, j) - 0.1 * buf, buf)
         };
         let (p, b): (Vec<f64>, Vec<f64>) = (0..sizes[i]).map(step).unzip();
-        let n = sizes[i] + 3;
-        close("parameter", &down::<f32>(&g, &params[i].buffer, n)[3..], &p, 1e-6);
-        close("momentum", &down::<f32>(&g, &bufs[i].buffer, n)[3..], &b, 1e-6);
-        assert_eq!(down::<f32>(&g, &params[i].buffer, 3), params[i].data[..3]);
+        let n = sizes[i] + offset;
+        close("parameter", &down::<f32>(g, &params[i].buffer, n)[offset..], &p, 1e-6);
+        close("momentum", &down::<f32>(g, &bufs[i].buffer, n)[offset..], &b, 1e-6);
+        assert_eq!(down::<f32>(g, &params[i].buffer, offset), params[i].data[..offset]);
     }
 
     let (params, grads) = (host(5), host(6));
-    let zeros = || -> Vec<Host> { sizes.iter().map(|&n| Host::dense(&g, vec![0.0; n], &[n])).collect() };
+    let zeros = || -> Vec<Host> { sizes.iter().map(|&n| Host::dense(g, vec![0.0; n], &[n])).collect() };
     let (means, squares) = (zeros(), zeros());
     let all: Vec<AdamParam> = (0..sizes.len())
         .map(|i| AdamParam {
@@ -118,11 +126,26 @@ fn many_parameters_are_few_dispatches() {
     for i in 0..sizes.len() {
         let want: Vec<f64> = (0..sizes[i])
             .map(|j| {
-                let d = grads[i].data[3 + j] as f64;
-                params[i].data[3 + j] as f64 - 0.1 * d / (d.abs() + 1e-8)
+                let d = grads[i].data[offset + j] as f64;
+                params[i].data[offset + j] as f64 - 0.1 * d / (d.abs() + 1e-8)
             })
             .collect();
-        close("adam", &down::<f32>(&g, &params[i].buffer, sizes[i] + 3)[3..], &want, 1e-6);
+        close("adam", &down::<f32>(g, &params[i].buffer, sizes[i] + offset)[offset..], &want, 1e-6);
+    }
+}
+
+#[test]
+fn what_follows_a_parameter_in_its_last_quad_stays() {
+    let Some(g) = device() else { return };
+    let all: Vec<Host> = (0..4).map(|k| Host::noise(&g, &[16], k + 1)).collect();
+    let view = |k: usize| GpuView { shape: &[6], strides: &[1], offset: 4, ..all[k].view() };
+    let how = Sgd { momentum: 0.9, ..PLAIN };
+    sgd(&mut g.lock(), &how, &[SgdParam { param: view(0), grad: view(1), state: Some((view(2), true)) }]).unwrap();
+    let step = AdamParam { param: view(0), grad: view(1), mean: view(2), square: view(3), step: 1 };
+    adam(&mut g.lock(), &ADAM_PLAIN, &[step]).unwrap();
+    for host in &all {
+        let now: Vec<f32> = down(&g, &host.buffer, 16);
+        assert_eq!((&now[..4], &now[10..]), (&host.data[..4], &host.data[10..]));
     }
 }
 
@@ -140,8 +163,10 @@ fn parameters_in_one_buffer_take_turns() {
 #[test]
 fn every_configuration_is_valid() {
     for parts in [1, 2, PARTS] {
-        check_wgsl(&parts_source("sgd", SGD, parts, &[], 5));
-        check_wgsl(&parts_source("sgd", SGD, parts, &["state"], 5));
-        check_wgsl(&parts_source("adam", ADAM, parts, &["mean", "square"], 9));
+        for grain in [Grain::Single, Grain::Quads { wide: false }, Grain::Quads { wide: true }] {
+            check_wgsl(&parts_source("sgd", SGD, parts, &[], 5, grain));
+            check_wgsl(&parts_source("sgd", SGD, parts, &["state"], 5, grain));
+            check_wgsl(&parts_source("adam", ADAM, parts, &["mean", "square"], 9, grain));
+        }
     }
 }
