@@ -540,7 +540,8 @@ fn padding_modes() {
             assert_eq!(y.to_vec::<f32>().unwrap(), want, "{mode:?} on {d}");
         }
         // an odd number goes to the end
-        let conv = Conv2d::options(1, 1, (1, 2)).padding(wgtorch::Padding::Same).padding_mode(nn::PaddingMode::Circular);
+        let conv =
+            Conv2d::options(1, 1, (1, 2)).padding(wgtorch::Padding::Same).padding_mode(nn::PaddingMode::Circular);
         let conv = conv.bias(false).build().to(d);
         no_grad(|| conv.weight.fill_(1.));
         assert_eq!(conv.call(&tensor!([[[1., 2., 3.]]], d)).to_vec::<f32>().unwrap(), [3., 5., 4.]);

@@ -240,8 +240,11 @@ fn every_kind_of_index_reads_and_writes() {
             }
             let x = Tensor::from_vec(v.clone(), &shape[..], d).unwrap().to(dtype);
             // not always row-major in memory
-            let x =
-                if round.is_multiple_of(3) && shape.len() > 1 { x.transpose(0, -1).contiguous().transpose(0, -1) } else { x };
+            let x = if round.is_multiple_of(3) && shape.len() > 1 {
+                x.transpose(0, -1).contiguous().transpose(0, -1)
+            } else {
+                x
+            };
             let index = || components(&parts, d);
             let what = format!("{shape:?} {parts:?} of {dtype} on {d}");
             let y = x.i(index());
