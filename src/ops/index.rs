@@ -2,6 +2,7 @@
 //! copy their first input and write into the copy; in-place forms put the result back.
 
 use super::compose::replace;
+use super::index_checks::{check_gather, element_index, int64, lift, lifted, padded};
 use super::on_gpu::{Temp, copy, dense, flat_index, spread};
 use super::pointwise::select as choose;
 use crate::cpu::copy::{Moved, copy_strided};
@@ -9,7 +10,7 @@ use crate::cpu::index::{self as k, BadIndex};
 use crate::cpu::number::Number;
 use crate::cpu::view::View;
 use crate::dtype::{DType, compute, moved};
-use crate::error::{Error, Result, bail, ensure};
+use crate::error::{Error, Result, ensure};
 use crate::gpu::GpuView;
 use crate::gpu::kernels::index as kernels;
 use crate::gpu::kernels::index_write::{self, Join, Pointers};
@@ -60,16 +61,6 @@ struct WriteAt {
     dim: usize,
     /// The source is one number, which has a node of its own in PyTorch.
     value: bool,
-}
-
-/// A view of a 0-dim tensor as one element along dim 0.
-pub(super) fn lift<'a>(v: &CpuView<'a>) -> CpuView<'a> {
-    if v.shape.is_empty() { CpuView { shape: &[1], strides: &[1], ..*v } } else { *v }
-}
-
-/// [`lift`] on a GPU.
-pub(super) fn lifted<'a>(v: &GpuView<'a>) -> GpuView<'a> {
-    if v.shape.is_empty() { GpuView { shape: &[1], strides: &[1], ..*v } } else { *v }
 }
 
 /// Up to so many indices that additions may meet at are compared with each other.
@@ -211,28 +202,6 @@ impl Op for ReadAt {
 /// The kernel that reads slices of dim 0 by a list.
 pub(super) fn select_rows() -> Arc<dyn Kernel> {
     Arc::new(ReadAt { how: Read::Select, dim: 0 })
-}
-
-/// Sizes that fit for gather and scatter: the index may be smaller than the tensor in every dim but one.
-pub(super) fn check_gather(x: &[usize], index: &[usize], dim: usize, what: &str) -> Result<()> {
-    if index.contains(&0) {
-        return Ok(());
-    }
-    ensure!(
-        index.len().max(1) == x.len().max(1),
-        Runtime,
-        "Index tensor must have the same number of dimensions as {what} tensor"
-    );
-    if !index.is_empty() && !x.is_empty() {
-        for d in (0..x.len()).filter(|&d| d != dim) {
-            ensure!(
-                index[d] <= x[d],
-                Runtime,
-                "Size does not match at dimension {d} expected index {index:?} to be no larger than self {x:?} apart from dimension {dim}"
-            );
-        }
-    }
-    Ok(())
 }
 
 impl WriteAt {
@@ -453,17 +422,6 @@ impl Op for WriteAt {
     }
 }
 
-/// The gradient of a source of which only a leading part was read.
-pub(super) fn padded(cx: &Ctx, part: &Tensor) -> Result<Tensor> {
-    let whole = Tensor::zeros_of(&cx.input_meta(2));
-    let mut target = whole.clone();
-    for (d, &n) in part.shape().iter().enumerate() {
-        target = target.checked().narrow(d as isize, 0, n)?;
-    }
-    target.checked().copy_(part)?;
-    Ok(whole)
-}
-
 impl WriteAt {
     /// Sizes of slices that are written by a list.
     fn check_slices(&self, x: &Meta, index: &Meta, src: &Meta) -> Result<()> {
@@ -508,20 +466,6 @@ impl WriteAt {
         }
         Ok(())
     }
-}
-
-/// An index as int64.
-pub(super) fn int64(index: &Tensor, what: &str) -> Result<Tensor> {
-    match index.dtype() {
-        DType::I64 => Ok(index.clone()),
-        DType::I32 => Ok(to_dtype(index, DType::I64)),
-        d => bail!(Runtime, "{what}: Expected dtype int32/int64 for index, but got {}", d.scalar_name()),
-    }
-}
-
-/// The index of gather and scatter, whose dtype PyTorch does not look at when there is nothing in it.
-pub(super) fn element_index(index: &Tensor, name: &str) -> Result<Tensor> {
-    if index.numel() == 0 { Ok(to_dtype(index, DType::I64)) } else { int64(index, &format!("{name}()")) }
 }
 
 #[track_caller]

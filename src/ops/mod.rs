@@ -21,6 +21,7 @@ pub mod fft;
 mod histogram;
 mod huber;
 mod index;
+mod index_checks;
 mod indexing;
 pub mod linalg;
 mod linear;

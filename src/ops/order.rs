@@ -1,7 +1,7 @@
 //! Elements by their rank: median, the k-th least, the most frequent, quantiles. The gradient goes to the element that was picked.
 
 use super::compose::{composite, unrecorded};
-use super::index::lift;
+use super::index_checks::lift;
 use super::pointwise::select as choose;
 use crate::cpu::lines;
 use crate::dtype::{DType, compute};

@@ -1,6 +1,6 @@
 //! Running extrema and running log-sum-exp along a dim.
 
-use super::index::lift;
+use super::index_checks::lift;
 use crate::cpu::lines;
 use crate::dtype::{DType, compute, compute_float};
 use crate::error::{Result, ensure};

@@ -1,7 +1,7 @@
 //! Scatters that combine what arrives at one place: products, means and extrema.
 
 use super::compose::{composite, replace};
-use super::index::{check_gather, int64, lift, lifted};
+use super::index_checks::{check_gather, int64, lift, lifted, padded};
 use super::on_gpu::{Temp, copy, dense};
 use crate::cpu::copy::{copy_strided, fill};
 use crate::cpu::index::{self as k, BadIndex};
@@ -247,8 +247,7 @@ impl Scatter {
             grads[0] = Some(if self.include_self { own } else { own.checked().scatter(d, &index, 0)? });
         }
         if cx.needs(2) {
-            grads[2] =
-                Some(if theirs.shape() == cx.input_shape(2) { theirs } else { super::index::padded(cx, &theirs)? });
+            grads[2] = Some(if theirs.shape() == cx.input_shape(2) { theirs } else { padded(cx, &theirs)? });
         }
         Ok(grads)
     }

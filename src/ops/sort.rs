@@ -1,6 +1,6 @@
 //! Sorting along a dim, and the greatest or least few. The gradient goes back to where each value came from.
 
-use super::index::lift;
+use super::index_checks::lift;
 use super::on_gpu::{Temp, copy, dense_as};
 use crate::cpu::sort::{SortSpec, sort as sort_lines};
 use crate::dtype::{DType, compute};
