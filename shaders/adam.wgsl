@@ -41,8 +41,8 @@ struct Step {
 fn update(param: Num, grad: Num, mean: Num, square: Num) -> Step {
     var p = param;
     var g = grad;
-    if (P.flags * one & 1u) != 0u { g = -g; }
-    if (P.flags * one & 2u) != 0u { p *= P.decay; } else if P.decay * f32(one) != 0.0 { g += P.decay * p; }
+    if ((P.flags * one) & 1u) != 0u { g = -g; }
+    if ((P.flags * one) & 2u) != 0u { p *= P.decay; } else if P.decay * f32(one) != 0.0 { g += P.decay * p; }
     // as lerp does
     let m = mean + P.rest1 * (g - mean);
     let v = P.beta2 * square + P.rest2 * g * g;

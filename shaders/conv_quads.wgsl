@@ -20,11 +20,11 @@ fn put_quad(row: u32, col: u32, v: vec4<f32>) {
     var x = v;
     var at = out_at + (channel0 + row) * P.out_plane;
     var bias = 0.0;
-    if (P.flags * one & 1u) != 0u { bias = BIAS[P.bias + channel0 + row]; }
+    if ((P.flags * one) & 1u) != 0u { bias = BIAS[P.bias + channel0 + row]; }
     for (var j = 0u; j < 4u * one; j++) {
         if col + j < P.cols {
             var y = x.x + bias;
-            if (P.flags * one & 2u) != 0u { y = relu(y); }
+            if ((P.flags * one) & 2u) != 0u { y = relu(y); }
             OUT[at.x] = y;
         }
         x = x.yzww;

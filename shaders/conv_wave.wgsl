@@ -116,13 +116,13 @@ fn main(
     let rows = min(ROWS, P.rows - min(row0, P.rows));
     for (var i = 0u; i < rows; i++) {
         var bias = 0.0;
-        if (P.flags * one & 1u) != 0u { bias = BIAS[P.bias + group * P.rows + row0 + i]; }
+        if ((P.flags * one) & 1u) != 0u { bias = BIAS[P.bias + group * P.rows + row0 + i]; }
         for (var h = 0u; h < 2u * one; h++) {
             var v = next_quad();
             for (var j = 0u; j < 4u * one; j++) {
                 if mine && left + h * 4u + j < P.out_w {
                     var y = v.x + bias;
-                    if (P.flags * one & 2u) != 0u { y = relu(y); }
+                    if ((P.flags * one) & 2u) != 0u { y = relu(y); }
                     OUT[at + i * plane + h * 4u + j] = y;
                 }
                 v = v.yzww;

@@ -45,6 +45,19 @@ fn main(
             v = wt_scale(SOURCE[source + ORDER[j] * P.inner]);
             j++;
         }
+        // eight loads on their way at a time, joined in order
+        for (; j + 8u <= end; j += 8u) {
+            let s0 = wt_scale(SOURCE[source + ORDER[j] * P.inner]);
+            let s1 = wt_scale(SOURCE[source + ORDER[j + 1u] * P.inner]);
+            let s2 = wt_scale(SOURCE[source + ORDER[j + 2u] * P.inner]);
+            let s3 = wt_scale(SOURCE[source + ORDER[j + 3u] * P.inner]);
+            let s4 = wt_scale(SOURCE[source + ORDER[j + 4u] * P.inner]);
+            let s5 = wt_scale(SOURCE[source + ORDER[j + 5u] * P.inner]);
+            let s6 = wt_scale(SOURCE[source + ORDER[j + 6u] * P.inner]);
+            let s7 = wt_scale(SOURCE[source + ORDER[j + 7u] * P.inner]);
+            v = wt_join(wt_join(wt_join(wt_join(v, s0), s1), s2), s3);
+            v = wt_join(wt_join(wt_join(wt_join(v, s4), s5), s6), s7);
+        }
         for (; j < end; j++) { v = wt_join(v, wt_scale(SOURCE[source + ORDER[j] * P.inner])); }
         v = wt_end(v, count);
     }

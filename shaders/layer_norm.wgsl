@@ -24,8 +24,8 @@ fn main(
     RSTD[P.rstd + row] = rstd;
     for (var j = 0u; j < P.n * one; j++) {
         var y = (X[at + j] - mean) * rstd;
-        if (P.flags * one & 1u) != 0u { y *= WEIGHT[P.weight + j]; }
-        if (P.flags * one & 2u) != 0u { y += BIAS[P.bias + j]; }
+        if ((P.flags * one) & 1u) != 0u { y *= WEIGHT[P.weight + j]; }
+        if ((P.flags * one) & 2u) != 0u { y += BIAS[P.bias + j]; }
         OUT[P.out + row * P.n + j] = y;
     }
 }

@@ -66,7 +66,7 @@ fn main(
 
 fn store(at: u32, q: u32, x: vec4<f32>) {
     var y = x;
-    if (P.flags * one & 1u) != 0u { y *= quad(WEIGHT[P.weight + q]); }
-    if (P.flags * one & 2u) != 0u { y += quad(BIAS[P.bias + q]); }
+    if ((P.flags * one) & 1u) != 0u { y *= quad(WEIGHT[P.weight + q]); }
+    if ((P.flags * one) & 2u) != 0u { y += quad(BIAS[P.bias + q]); }
     OUT[P.out + at + q] = y;
 }

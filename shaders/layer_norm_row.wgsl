@@ -40,8 +40,8 @@ fn main(
     }
     for (var j = t; j < P.n; j += 64u) {
         var y = (X[at + j] - mean) * rstd;
-        if (P.flags * one & 1u) != 0u { y *= WEIGHT[P.weight + j]; }
-        if (P.flags * one & 2u) != 0u { y += BIAS[P.bias + j]; }
+        if ((P.flags * one) & 1u) != 0u { y *= WEIGHT[P.weight + j]; }
+        if ((P.flags * one) & 2u) != 0u { y += BIAS[P.bias + j]; }
         OUT[P.out + row * P.n + j] = y;
     }
 }

@@ -95,8 +95,8 @@ fn bias_one(at: u32, inside: bool) -> f32 {
 fn put_quad(row: u32, col: u32, v: vec4<f32>) {
     let inside = (vec4(col) + vec4(0u, 1u, 2u, 3u)) < vec4(P.cols);
     var y = v;
-    if (P.flags * one & 4u) == 0u { y *= P.alpha; }
-    if (P.flags * one & 1u) != 0u {
+    if ((P.flags * one) & 4u) == 0u { y *= P.alpha; }
+    if ((P.flags * one) & 1u) != 0u {
         let at = bias_at + row * P.bias.row + col * P.bias.col;
         y += P.beta * vec4(
             bias_one(at, inside.x),
@@ -105,7 +105,7 @@ fn put_quad(row: u32, col: u32, v: vec4<f32>) {
             bias_one(at + 3u * P.bias.col, inside.w),
         );
     }
-    if (P.flags * one & 2u) != 0u { y = vec4(relu(y.x), relu(y.y), relu(y.z), relu(y.w)); }
+    if ((P.flags * one) & 2u) != 0u { y = vec4(relu(y.x), relu(y.y), relu(y.z), relu(y.w)); }
     let at = out_at + row * P.cols + col;
     if inside.x { OUT[at] = y.x; }
     if inside.y { OUT[at + 1u] = y.y; }

@@ -106,10 +106,10 @@ fn main(
             let q = col + own_col + j;
             if r < P.rows && q < P.cols {
                 var v = wt_scale(P.alpha, c[i * 4u + j]);
-                if (P.flags * one & 1u) != 0u {
+                if ((P.flags * one) & 1u) != 0u {
                     v = wt_add(v, wt_scale(P.beta, BIAS[bias_at + r * P.bias_row + q * P.bias_col]));
                 }
-                if (P.flags * one & 2u) != 0u { v = wt_relu(v); }
+                if ((P.flags * one) & 2u) != 0u { v = wt_relu(v); }
                 OUT[P.out + (batch * P.rows + r) * P.cols + q] = v;
             }
         }

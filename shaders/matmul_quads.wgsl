@@ -28,9 +28,9 @@ fn put_quad(row: u32, col: u32, v: vec4<f32>) {
         let c = col + j;
         if c < P.cols {
             var y = x.x;
-            if (P.flags * one & 4u) == 0u { y *= P.alpha; }
-            if (P.flags * one & 1u) != 0u { y += P.beta * BIAS[bias_at + row * P.bias.row + c * P.bias.col]; }
-            if (P.flags * one & 2u) != 0u { y = relu(y); }
+            if ((P.flags * one) & 4u) == 0u { y *= P.alpha; }
+            if ((P.flags * one) & 1u) != 0u { y += P.beta * BIAS[bias_at + row * P.bias.row + c * P.bias.col]; }
+            if ((P.flags * one) & 2u) != 0u { y = relu(y); }
             OUT[out_at + row * P.cols + c] = y;
         }
         x = x.yzww;

@@ -53,13 +53,13 @@ fn main(
         part += P.size;
     }
     v *= P.alpha;
-    if (P.flags * one & 1u) != 0u {
+    if ((P.flags * one) & 1u) != 0u {
         let z2 = batch % P.batch2;
         let z1 = batch / P.batch2 % P.batch1;
         let z0 = batch / P.batch2 / P.batch1;
         let b = P.bias + z0 * P.bias_batch0 + z1 * P.bias_batch1 + z2 * P.bias_batch2;
         v += P.beta * BIAS[b + at / P.cols * P.bias_row + at % P.cols * P.bias_col];
     }
-    if (P.flags * one & 2u) != 0u { v = relu(v); }
+    if ((P.flags * one) & 2u) != 0u { v = relu(v); }
     OUT[P.out + i] = v;
 }

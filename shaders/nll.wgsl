@@ -50,7 +50,7 @@ fn main(
                 report(P.command, c);
             } else {
                 w = 1.0;
-                if (P.flags * one & 1u) != 0u { w = WEIGHT[P.weight + c.x]; }
+                if ((P.flags * one) & 1u) != 0u { w = WEIGHT[P.weight + c.x]; }
                 l = -w * X[P.x + (i / P.inner * P.classes + c.x) * P.inner + i % P.inner];
             }
         }

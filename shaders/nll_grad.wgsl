@@ -41,7 +41,7 @@ fn main(
     // ignored targets and those that were reported have no gradient
     if (c.x != P.ignore_low || c.y != P.ignore_high) && c.y == 0u && c.x < P.classes {
         var w = 1.0;
-        if (P.flags * one & 1u) != 0u { w = WEIGHT[P.weight + c.x]; }
+        if ((P.flags * one) & 1u) != 0u { w = WEIGHT[P.weight + c.x]; }
         var g = 0.0;
         if P.reduction * one == 0u { g = GRAD[P.grad + at]; } else { g = GRAD[P.grad]; }
         if P.reduction * one == 1u { g /= TOTAL[P.total]; }

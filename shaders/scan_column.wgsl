@@ -34,7 +34,7 @@ fn main(
     let line = g / P.inner / P.pieces * P.length * P.inner + i;
     let end = min((piece + 1u) * P.each, P.length);
     var sum = wt_start();
-    if (P.flags * one & 2u) != 0u && piece > 0u { sum = CARRY[g - P.inner]; }
+    if ((P.flags * one) & 2u) != 0u && piece > 0u { sum = CARRY[g - P.inner]; }
     for (var k = piece * P.each; k < end * one; k++) {
         let at = line + select(k, P.length - 1u - k, (P.flags & 1u) != 0u) * P.inner;
         sum = wt_join(sum, X[P.x + at]);

@@ -61,7 +61,7 @@ fn main(
     if (t & 7u) == 7u { eights[t >> 3u] = wt_join(before, d.w); }
     workgroupBarrier();
     var lead = wt_start();
-    if (P.flags * one & 2u) != 0u && tile > 0u { lead = CARRY[g - 1u]; }
+    if ((P.flags * one) & 2u) != 0u && tile > 0u { lead = CARRY[g - 1u]; }
     for (var k = 0u; k < 7u; k++) { lead = wt_join(lead, select(wt_start(), eights[k], k < (t >> 3u))); }
     let base = vec4<f32>(wt_join(lead, before));
     store(row, first, wt_join4(base, a));

@@ -51,7 +51,7 @@ fn main(
     if (t & 7u) == 7u { eights[t >> 3u] = wt_join(before, sum); }
     workgroupBarrier();
     var lead = wt_start();
-    if (P.flags * one & 2u) != 0u && tile > 0u { lead = CARRY[g - 1u]; }
+    if ((P.flags * one) & 2u) != 0u && tile > 0u { lead = CARRY[g - 1u]; }
     for (var k = 0u; k < 7u; k++) {
         if k < (t >> 3u) { lead = wt_join(lead, eights[k]); }
     }

@@ -33,10 +33,10 @@ struct Step {
 
 fn update(param: Num, grad: Num, state: Num) -> Step {
     var g = grad;
-    if (P.flags * one & 1u) != 0u { g = -g; }
+    if ((P.flags * one) & 1u) != 0u { g = -g; }
     if P.weight_decay * f32(one) != 0.0 { g += P.weight_decay * param; }
     var buf = state;
-    if (P.flags * one & 2u) != 0u {
+    if ((P.flags * one) & 2u) != 0u {
         buf = select(P.momentum * buf + P.undamped * g, g, (P.flags & 4u) != 0u);
         g = select(buf, g + P.momentum * buf, (P.flags & 8u) != 0u);
     }

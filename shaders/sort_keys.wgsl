@@ -31,7 +31,7 @@ fn main(
     if i >= P.n { return; }
     let row = i / P.length;
     var k = i - row * P.length;
-    if (P.flags * one & 2u) != 0u { k = ORDER[i]; }
+    if ((P.flags * one) & 2u) != 0u { k = ORDER[i]; }
     let outer = row / P.inner;
     let key = wt_key(P.x + (outer * P.length + k) * P.inner + row - outer * P.inner);
     KEYS[i] = select(key.x, key.y, (P.flags & 1u) != 0u) ^ P.flip;

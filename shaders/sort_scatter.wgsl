@@ -66,8 +66,8 @@ fn main(
         count[mine + (d >> 1u)] = c + (1u << shift);
         let to = at + start[d] + ((c >> shift) & 0xffffu);
         var order = k;
-        if (P.flags * one & 1u) == 0u { order = ORDER[at + k]; }
+        if ((P.flags * one) & 1u) == 0u { order = ORDER[at + k]; }
         NEW_ORDER[to] = order;
-        if (P.flags * one & 2u) == 0u { NEW_KEYS[to] = key; }
+        if ((P.flags * one) & 2u) == 0u { NEW_KEYS[to] = key; }
     }
 }

@@ -159,7 +159,7 @@ fn moving_ops() {
             let mask = z.real().gt(2);
             close(&z.masked_select(&mask), &at(&[3, 4, 5]));
             close(&where_cond(&mask, &z, 0), &[at(&[0, 0, 0]), at(&[3, 4, 5])].concat());
-            close(&where_cond(&mask, &z, &z.flip([0])), &at(&[3, 4, 5, 3, 4, 5]));
+            close(&where_cond(&mask, &z, z.flip([0])), &at(&[3, 4, 5, 3, 4, 5]));
             close(&z.masked_fill(&mask, c(0.0, 1.0)), &[at(&[0, 1, 2]), vec![c(0.0, 1.0); 3]].concat());
             let sum = z.index_add(1, &index(&[0, 0]), &z.slice(1, Some(1), None, 1), 1);
             close(&sum, &[at(&[3])[0], at(&[1])[0], at(&[2])[0], at(&[12])[0], at(&[4])[0], at(&[5])[0]]);

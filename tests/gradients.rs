@@ -598,6 +598,7 @@ fn gradients_on_gpus_are_those_of_the_cpu() {
 const ELSEWHERE: &[(&str, &str)] = &[
     ("SoftmaxBackwardDataBackward0", "the fused gradient is never recorded: with a graph it is composed of other ops"),
     ("LogSoftmaxBackwardDataBackward0", "as above"),
+    ("NativeLayerNormBackwardBackward0", "as above"),
     ("SearchsortedBackward0", "places are integers"),
 ];
 

@@ -76,6 +76,11 @@ impl HostBuf {
 
     /// Takes over a `Vec`'s memory without copying; its length, not its capacity, becomes the block's.
     pub fn from_vec<T: Element>(v: Vec<T>) -> HostBuf {
+        if !v.as_ptr().addr().is_multiple_of(size_of::<T>().min(8)) {
+            // complex elements are moved as words of eight bytes
+            // SAFETY: elements have no padding.
+            return HostBuf::from_bytes(unsafe { std::slice::from_raw_parts(v.as_ptr().cast(), size_of_val(&v[..])) });
+        }
         let mut v = ManuallyDrop::new(v);
         let len = v.len() * size_of::<T>();
         if v.capacity() == 0 {

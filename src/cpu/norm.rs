@@ -150,7 +150,8 @@ pub unsafe fn layer_norm_grad<T: Number<Acc = T>>(p: &LayerNormGrad<T>) {
             &ones[..]
         }
     };
-    let piece = (SERIAL / 2 / n).clamp(1, ROWS);
+    // at most 64 parts, however long the rows are
+    let piece = (SERIAL / 2 / n).clamp(1, ROWS).max(p.rows.div_ceil(64));
     let mut count = p.rows.div_ceil(piece);
     let mut parts = vec![T::ZERO; count * 2 * n];
     let to = SendPtr(parts.as_mut_ptr());

@@ -1,5 +1,7 @@
 //! The recorder of a GPU: one command encoder that all threads write in program order, submitted at fixed counts.
 
+mod staging;
+
 use super::buffer::{Buffer, Pool, size_class};
 use super::params::Params;
 use super::pipeline::{Access, KernelId, KernelSource, Pipelines};
@@ -11,6 +13,7 @@ use crate::trace::{self, Kind, Work};
 use futures::FutureExt;
 use parking_lot::Mutex;
 use smallvec::SmallVec;
+use staging::{Chunk, KEEP_STAGED};
 use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -23,10 +26,6 @@ const SUBMIT_EVERY: u32 = 32;
 const SUBMIT_BYTES: u64 = 64 << 20;
 /// Submissions that may be unfinished before recording waits for the oldest.
 const IN_FLIGHT: usize = 8;
-/// Size of a shared staging chunk; larger uploads get one of their own.
-const CHUNK: u64 = 1 << 20;
-/// Bytes of staging chunks kept for reuse: drivers are slow to make and to map memory of the host.
-const KEEP_STAGED: u64 = 128 << 20;
 /// Free pool buffers are looked through each time this many submissions were made.
 const TRIM_EVERY: u64 = 64;
 
@@ -74,11 +73,6 @@ impl Faults {
         }
         self.any.store(true, Ordering::Release);
     }
-}
-
-struct Chunk {
-    buffer: wgpu::Buffer,
-    used: u64,
 }
 
 /// Records commands for one GPU and submits them.
@@ -443,46 +437,6 @@ impl Recorder {
             self.submit();
         }
         Ok(())
-    }
-
-    /// Room in a mapped staging chunk.
-    fn chunk(&mut self, bytes: u64) -> Result<(wgpu::Buffer, u64)> {
-        if bytes > CHUNK {
-            let buffer = self.staging(size_class(bytes))?;
-            // not last: that is the one in use for small uploads
-            self.chunks.insert(0, Chunk { buffer: buffer.clone(), used: CHUNK });
-            return Ok((buffer, 0));
-        }
-        let fits = |c: &Chunk| c.used + bytes <= CHUNK;
-        if !self.chunks.last().is_some_and(fits) {
-            let buffer = self.staging(CHUNK)?;
-            self.chunks.push(Chunk { buffer, used: 0 });
-        }
-        let c = self.chunks.last_mut().expect("pushed above");
-        let at = c.used;
-        c.used += bytes.next_multiple_of(8);
-        Ok((c.buffer.clone(), at))
-    }
-
-    /// A mapped buffer of a size, a used one where it has come back.
-    fn staging(&mut self, size: u64) -> Result<wgpu::Buffer> {
-        self.ready.extend(self.chunks_back.try_iter());
-        if let Some(i) = self.ready.iter().position(|b| b.size() == size) {
-            return Ok(self.ready.remove(i).expect("found there"));
-        }
-        let mut kept: u64 = self.ready.iter().map(wgpu::Buffer::size).sum();
-        while kept + size > KEEP_STAGED
-            && let Some(oldest) = self.ready.pop_front()
-        {
-            kept -= oldest.size();
-        }
-        let desc = wgpu::BufferDescriptor {
-            label: Some("wgtorch staging"),
-            size,
-            usage: wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::MAP_WRITE,
-            mapped_at_creation: true,
-        };
-        create_with(&self.device, &desc)
     }
 
     /// Records a copy between two buffers; offsets and length are multiples of 4.

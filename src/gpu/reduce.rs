@@ -160,8 +160,8 @@ pub(super) fn reduce_as(
         let group = !columns && !software && steps >= 32;
         // enough parts to fill a device, each long enough to be worth a second pass
         let (wanted, least) = match (columns, group) {
-            (true, _) => (if software { 2048 } else { 16384 } / (outputs / kept_inner * chunks).max(1), 32),
-            (_, true) => (512 / outputs, 4 * GROUP as usize),
+            (true, _) => (if software { 2048 } else { 131_072 } / (outputs / kept_inner * chunks).max(1), 32),
+            (_, true) => (if software { 512 } else { 2048 } / outputs, 4 * GROUP as usize),
             (_, false) => (2048 / outputs, 64),
         };
         Plan { columns, group, splits: wanted.min(steps / least).max(1) }

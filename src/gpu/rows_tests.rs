@@ -181,14 +181,15 @@ fn same(row: &str, d: DType, operands: &[Vec<u8>], want: &[u8], got: &[u8], i: u
     let (flushes, cancels) = (FLUSHES.contains(&row), CANCELS.contains(&row));
     // (the mask of `where` is no number)
     let numbers = operands.iter().filter(|_| flushes || cancels);
-    let x: f64 = numbers.map(|o| number(d, o, i).0.abs()).fold(0.0, f64::max);
+    let numbers: Vec<f64> = numbers.map(|o| number(d, o, i).0.abs()).collect();
+    let x = numbers.iter().copied().fold(0.0, f64::max);
     if flushes && g.is_nan() && x.is_infinite() && !w.is_nan() {
         return true;
     }
-    let factor = if flushes && x.is_finite() { x.max(1.0) } else { 1.0 };
-    let tiny = if d == DType::F16 { 7e-8 } else { 2.4e-38 * factor };
+    let factor: f64 = if x.is_finite() { numbers.iter().map(|x| x.max(1.0)).product() } else { 1.0 };
+    let tiny = if d == DType::F16 { 7e-8 } else { 2.4e-38 * if flushes { factor } else { 1.0 } };
     let slack = if cancels { x * tolerance } else { 0.0 };
-    let tolerance = if QUOTIENTS.contains(&row) { tolerance * 4.0 } else { tolerance };
+    let tolerance = if QUOTIENTS.contains(&row) { tolerance * 10.0 } else { tolerance };
     w.is_nan() && g.is_nan()
         || w == g
         || w.abs() >= largest && g.abs() >= largest && w.signum() == g.signum()

@@ -197,6 +197,7 @@ macro_rules! leaves {
         impl Float for Dual {
             fn lit(x: f64) -> Self { dual(x, 0.0) }
             fn inf() -> Self { dual(f64::INFINITY, 0.0) }
+            fn nan() -> Self { dual(f64::NAN, 0.0) }
             fn copysign(self, o: Self) -> Self {
                 let s = if self.v.is_sign_negative() == o.v.is_sign_negative() { 1.0 } else { -1.0 };
                 dual(self.v.copysign(o.v), s * self.d)

@@ -293,6 +293,8 @@ macro_rules! floats {
             #[inline(always)]
             fn inf() -> Self { $mk($raw::INFINITY) }
             #[inline(always)]
+            fn nan() -> Self { $mk($raw::NAN) }
+            #[inline(always)]
             fn copysign(self, o: Self) -> Self { $mk(self.0.copysign(o.0)) }
             #[inline(always)]
             fn atan2(self, o: Self) -> Self { $mk(self.0.atan2(o.0)) }

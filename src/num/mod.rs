@@ -155,6 +155,8 @@ macro_rules! float_trait {
             fn lit(x: f64) -> Self;
             /// Positive infinity.
             fn inf() -> Self;
+            /// NaN: not as a difference of infinities, which compilers for GPUs fold to 0.
+            fn nan() -> Self;
             /// The magnitude of `self` with the sign bit of `o`.
             fn copysign(self, o: Self) -> Self;
             /// The angle of the point (o, self).

@@ -426,6 +426,10 @@ macro_rules! leaves {
                 let v = call(Kind::F32, "m_inf", &[]);
                 if compute() == Kind::F64 { emit(Kind::F64, format!("f64({})", v.text())) } else { v }
             }
+            fn nan() -> Val {
+                let v = call(Kind::F32, "m_nan", &[]);
+                if compute() == Kind::F64 { emit(Kind::F64, format!("f64({})", v.text())) } else { v }
+            }
             fn copysign(self, o: Val) -> Val {
                 self.kinds_own("copysign", &[o], self.kind())
             }

@@ -145,7 +145,7 @@ impl From<()> for GradientOptions {
 /// Slopes along one dim: central differences inside, one-sided ones at the edges.
 fn slopes(t: &Tensor, d: isize, spacing: &Spacing, edge_order: usize) -> Result<Tensor> {
     let n = t.size_of(d);
-    let dtype = if t.dtype().is_float() { t.dtype() } else { DType::F32 };
+    let dtype = if t.dtype().is_differentiable() { t.dtype().to_real() } else { DType::F32 };
     let at = |start: usize, len: usize| t.checked().narrow(d, start as isize, len);
     // steps[i] lies between the elements i and i + 1, shaped to go with lines along the dim
     let step = |start: usize, len: usize| -> Result<Tensor> {
@@ -192,6 +192,7 @@ fn gradient(t: &Tensor, o: &GradientOptions) -> Result<Vec<Tensor>> {
     let mut seen = vec![false; t.dim()];
     let mut wrapped = Vec::new();
     for &d in &dims {
+        ensure!(t.dim() > 0, Index, "Dimension specified as {d} but tensor has no dimensions");
         let d = wrap_dim(d, t.dim())?;
         ensure!(!seen[d], Runtime, "dim {d} appears multiple times in the list of dims");
         seen[d] = true;
@@ -286,7 +287,7 @@ fn cov(t: &Tensor, o: &CovOptions, name: &str) -> Result<Tensor> {
     );
     ensure!(t.dtype() != DType::Bool, Runtime, "{name}(): bool dtype is not supported for input");
     let x = if t.dim() < 2 { t.checked().reshape([1, t.numel()])? } else { t.clone() };
-    let x = if x.dtype().is_float() { x } else { crate::tensor::to_dtype(&x, DType::F32) };
+    let x = if x.dtype().is_differentiable() { x } else { crate::tensor::to_dtype(&x, DType::F32) };
     let observations = x.size_of(1);
     let mut w: Option<Tensor> = None;
     if let Some(f) = &o.fweights {
@@ -327,7 +328,7 @@ fn cov(t: &Tensor, o: &CovOptions, name: &str) -> Result<Tensor> {
     let centred = x.checked().sub(&mean)?;
     let weighted = scaled(&centred)?;
     let weighted = crate::tensor::to_dtype(&weighted, centred.dtype());
-    let c = centred.checked().mm(&weighted.checked().t()?)?;
+    let c = centred.checked().mm(&weighted.checked().conj()?.checked().t()?)?;
     c.checked().div(&norm.checked().clamp_min(0)?)?.checked().squeeze()
 }
 
@@ -336,8 +337,12 @@ fn corrcoef(t: &Tensor) -> Result<Tensor> {
     if c.dim() == 0 {
         return c.checked().div(&c);
     }
-    let spread = c.checked().diagonal(0, 0, 1)?.checked().sqrt()?;
+    let spread = c.checked().diagonal(0, 0, 1)?.checked().real()?.checked().sqrt()?;
     let c = c.checked().div(&spread.checked().unsqueeze(1)?)?.checked().div(&spread.checked().unsqueeze(0)?)?;
+    if c.is_complex() {
+        let [re, im] = [c.checked().real()?, c.checked().imag()?];
+        return super::complex::try_complex(&re.checked().clamp(-1, 1)?, &im.checked().clamp(-1, 1)?);
+    }
     c.checked().clamp(-1, 1)
 }
 

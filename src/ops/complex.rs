@@ -105,7 +105,7 @@ fn joined(name: &'static str, a: &Tensor, b: &Tensor) -> Result<()> {
     let float = |d| matches!(d, DType::F16 | DType::F32 | DType::F64);
     ensure!(
         float(da) && float(db),
-        Runtime,
+        NotImplemented,
         "Expected both inputs to be Half, Float or Double tensors but got {} and {}",
         da.scalar_name(),
         db.scalar_name()

@@ -69,16 +69,16 @@ fn addr(t: &Tensor, vec1: &Tensor, vec2: &Tensor, o: AddmmOptions) -> Result<Ten
     Layout::contiguous(Dims::from_slice(&t.shape())).expand(&sizes)?;
     let dtype = result_type(&[In::T(t), In::T(vec1), In::T(vec2)]);
     ensure!(
-        dtype.is_float() || [o.alpha, o.beta].iter().all(|f| f.category() != crate::dtype::Category::Float),
+        dtype.is_differentiable() || [o.alpha, o.beta].iter().all(|f| f.category() != crate::dtype::Category::Float),
         Runtime,
         "For integral input tensors, argument alpha must not be a floating point number."
     );
     let (alpha, beta) =
-        if dtype.is_float() { (o.alpha, o.beta) } else { (o.alpha.as_dtype(dtype), o.beta.as_dtype(dtype)) };
+        if dtype.is_differentiable() { (o.alpha, o.beta) } else { (o.alpha.as_dtype(dtype), o.beta.as_dtype(dtype)) };
     let outer = vec1.checked().unsqueeze(1)?.checked().mul(vec2)?;
     let outer = if o.alpha == Scalar::Int(1) { outer } else { outer.checked().mul(alpha)? };
     // what is multiplied by 0 is not read, so that it cannot bring NaN along
-    if beta.to_f64() == 0.0 {
+    if !beta.to_bool() {
         return Ok(to_dtype(&outer, dtype));
     }
     let own = if o.beta == Scalar::Int(1) { t.clone() } else { t.checked().mul(beta)? };

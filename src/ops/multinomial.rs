@@ -34,7 +34,11 @@ fn multinomial(t: &Tensor, n: usize, replacement: bool) -> Result<Tensor> {
     if replacement {
         let mut shape = t.shape().to_vec();
         shape[t.dim() - 1] = n;
-        let places = sums.checked().div(&total)?.checked().searchsorted(&rand(shape, options), SearchOptions::new())?;
+        let places = sums
+            .checked()
+            .div(&total)?
+            .checked()
+            .searchsorted(&rand(shape, options), SearchOptions::new().right(true))?;
         // rounding may leave the last sum below 1
         return places.checked().clamp_max(size as i64 - 1);
     }

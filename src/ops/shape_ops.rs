@@ -282,6 +282,15 @@ fn spaced(
     options: TensorOptions,
     f: impl Fn(f64) -> f64,
 ) -> Result<Tensor> {
+    if let (Operand::Tensor(a), Operand::Tensor(b)) = (&start, &end) {
+        ensure!(
+            a.dim() == 0 && b.dim() == 0,
+            Runtime,
+            "{name} only supports 0-dimensional start and end tensors, but got start with {} dimension(s) and end with {} dimension(s).",
+            a.dim(),
+            b.dim()
+        );
+    }
     let (start, end) = (bound(start, name, "start")?, bound(end, name, "end")?);
     let dtype = options.dtype.unwrap_or(DType::F32);
     let (a, b) = (start.to_f64(), end.to_f64());

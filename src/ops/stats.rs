@@ -107,6 +107,11 @@ fn check_float(t: &Tensor, name: &str) -> Result<()> {
 #[track_caller]
 fn var(t: &Tensor, std: bool, dims: &[isize], o: VarOptions) -> Result<Tensor> {
     if t.is_complex() {
+        if t.dim() == 0 {
+            // no dims would mean the parts' own, too
+            real_dims(t, dims)?;
+            return var(&t.checked().reshape(1)?, std, &[0], VarOptions { keepdim: false, ..o });
+        }
         // both parts vary by themselves
         let dims = real_dims(t, dims)?;
         let parts = var(&t.checked().view_as_real()?, false, &dims, o)?.checked().sum_dim(-1, false)?;

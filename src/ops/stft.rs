@@ -169,6 +169,7 @@ fn centred(window: Option<&Tensor>, length: usize, n: usize, like: &Tensor) -> R
 /// The last dim with `by` more samples at both ends.
 fn extended(x: &Tensor, by: usize, mode: SignalPad) -> Result<Tensor> {
     let (n, by) = (x.size_of(-1) as i64, by as i64);
+    ensure!(n > 0 || by == 0, Runtime, "stft: expected a signal with samples, but got {:?}", &x.shape()[..]);
     if mode == SignalPad::Constant {
         let mut shape = x.shape().to_vec();
         shape[x.dim() - 1] = by as usize;

@@ -68,7 +68,10 @@ impl Steps<'_> {
 
     fn exp(&mut self, [re, im]: &Parts) -> Parts {
         let (r, c, s) = (self.row(&EXP, [re]), self.row(&COS, [im]), self.row(&SIN, [im]));
-        [self.row(&MUL, [&r, &c]), self.row(&MUL, [&r, &s])]
+        // an infinite r times a zero sine is no number
+        let none = self.row(&EQ, [&s, &Src::Scalar(Scalar::Float(0.0))]);
+        let product = self.row(&MUL, [&r, &s]);
+        [self.row(&MUL, [&r, &c]), self.row(&WHERE, [&none, &s, &product])]
     }
 
     /// `f(re) g(im)` and `h(re) k(im)`: sines and cosines.
@@ -146,7 +149,9 @@ pub(super) fn split(cmd: &PointCmd) -> Option<(Vec<PointCmd>, Vec<Storage>)> {
             [re, s.row(&NEG, [&im])]
         }
         "sigmoid" => {
-            let minus = [s.row(&NEG, [&z[0][0]]), s.row(&NEG, [&z[0][1]])];
+            // a larger exponent overflows, and nothing is left of the quotient anyway
+            let re = s.row(&NEG, [&z[0][0]]);
+            let minus = [s.row(&MINIMUM, [&re, &Src::Scalar(Scalar::Float(88.0))]), s.row(&NEG, [&z[0][1]])];
             let [re, im] = s.exp(&minus);
             let re = s.row(&ADD, [&re, &one[0]]);
             s.div(&one, &[re, im])

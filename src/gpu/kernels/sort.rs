@@ -160,7 +160,7 @@ pub(super) fn by_digits(
     [rows, n]: [usize; 2],
     bits: Range<u32>,
 ) -> Result<Buffer> {
-    let each = if n <= 1 << 16 { 16 } else { 64 };
+    let each = if n <= 1 << 22 { 16 } else { 64 };
     let tiles = n.div_ceil(64 * each);
     word(64 * rows * tiles)?;
     let passes = (bits.end - bits.start).div_ceil(DIGIT).max(1);

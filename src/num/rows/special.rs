@@ -225,7 +225,7 @@ fn hurwitz<T: Float>(x: T, q: T) -> T {
 #[inline(always)]
 fn zeta<T: Float>(x: T, q: T) -> T {
     let one = T::lit(1.0);
-    let nan = T::inf() - T::inf();
+    let nan = T::nan();
     let below = q.lt(T::lit(0.0));
     let start = T::select(below, q - q.floor(), q);
     let start = T::select(start.gt(T::lit(0.0)), start, one);
@@ -268,7 +268,7 @@ rows! {
         }
         let middle = (T::select(tail, T::lit(0.25), q) * 2.0 - 1.0).erfinv() * 2f64.sqrt();
         let x = T::select(tail, x, middle);
-        let nan = T::inf() - T::inf();
+        let nan = T::nan();
         let ends = T::select(p.eq(T::lit(0.0)), -T::inf(), T::select(p.eq(T::lit(1.0)), T::inf(), nan));
         let ends = T::select(p.is_nan(), nan, ends);
         T::select(inside, T::select(upper, -x, x), ends)

@@ -233,7 +233,7 @@ fn nan_to_num(
     run: impl Fn(&'static crate::tensor::Elementwise, &[In]) -> Result<Tensor>,
 ) -> Result<Tensor> {
     let dtype = result_type(&[x]);
-    if !dtype.is_float() {
+    if !dtype.is_differentiable() {
         return run(&super::SAME, &[x]);
     }
     let largest = match dtype {
