@@ -123,7 +123,8 @@ fn pairs(d: Device) -> Vec<Pair> {
         let name = format!("{name} {}x{} beside {}x{}", odd[0], odd[1], round[0], round[1]);
         list.push(Pair { name, odd: on(odd), round: on(round) });
     };
-    let many: [(&str, fn(&Tensor) -> Tensor); 7] = [
+    type Op = fn(&Tensor) -> Tensor;
+    let many: [(&str, Op); 7] = [
         ("exp", Tensor::exp),
         ("sum rows", |x| x.sum_dim(-1, ())),
         ("sum columns", |x| x.sum_dim(0, ())),
