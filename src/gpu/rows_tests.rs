@@ -161,7 +161,8 @@ const CANCELS: [&str; 13] = [
 ];
 
 /// Rows that multiply by an exponential, which a GPU flushes to zero where it is subnormal (with an infinity that gives NaN).
-const FLUSHES: [&str; 5] = ["elu_backward", "celu_backward", "pow_backward", "erf_backward", "softplus_backward"];
+const FLUSHES: [&str; 6] =
+    ["polygamma", "elu_backward", "celu_backward", "pow_backward", "erf_backward", "softplus_backward"];
 /// Rows that take the exponential of a quotient: GPUs divide to within 2.5 units in the last place.
 const QUOTIENTS: [&str; 2] = ["celu", "celu_backward"];
 /// Rows whose factors overflow before their product does, if a compiler takes them in another order.
