@@ -160,7 +160,7 @@ const CANCELS: [&str; 13] = [
     "hardswish_backward",
 ];
 
-/// Rows that multiply by an exponential, which a GPU flushes to zero where it is subnormal (with an infinity that gives NaN).
+/// Rows that multiply by an exponential or a power, which a GPU flushes to zero where it is subnormal (with an infinity that gives NaN).
 const FLUSHES: [&str; 6] =
     ["polygamma", "elu_backward", "celu_backward", "pow_backward", "erf_backward", "softplus_backward"];
 /// Rows that take the exponential of a quotient: GPUs divide to within 2.5 units in the last place.
