@@ -13,13 +13,18 @@ use std::path::Path;
 use wgtorch::io::load_safetensors;
 use wgtorch::prelude::*;
 
-/// Seeds and draws are the process's.
-static SEEDED: std::sync::Mutex<()> = std::sync::Mutex::new(());
+/// Lets one test at a time draw: the generator is the process's, and a loader's pass draws too.
+fn drawing<R>(f: impl FnOnce() -> R) -> R {
+    static DRAWING: std::sync::Mutex<()> = std::sync::Mutex::new(());
+    let _alone = DRAWING.lock().unwrap_or_else(|e| e.into_inner());
+    f()
+}
 
 fn seeded_net() -> LeNet {
-    let _alone = SEEDED.lock().unwrap_or_else(|e| e.into_inner());
-    manual_seed(0);
-    LeNet::new()
+    drawing(|| {
+        manual_seed(0);
+        LeNet::new()
+    })
 }
 
 fn file(name: &str) -> std::path::PathBuf {
@@ -40,7 +45,7 @@ fn train(device: Device, steps: usize, optimizer: impl FnOnce(Vec<Tensor>) -> Bo
     let digits = MNIST::new(file("examples/data/mnist"), true).unwrap().padding(2);
     let loader = DataLoader::new(digits, 64);
     let mut losses = Vec::new();
-    for (images, labels) in loader.iter().take(steps) {
+    for (images, labels) in drawing(|| loader.iter()).take(steps) {
         optimizer.zero_grad();
         let loss = F::cross_entropy(&net.call(&images.to(device)), &labels.to(device));
         loss.backward();

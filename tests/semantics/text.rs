@@ -1,11 +1,11 @@
-//! Items 63, 65 and 66: printing, random numbers, accumulation.
+//! Items 63, 65 and 66: printing, random numbers, accumulation. What `manual_seed` and `set_printoptions` do to the whole
+//! process is in `tests/process_state.rs`.
 
 use crate::{is, near, says};
 use wgtorch::prelude::*;
 
 #[test]
 fn item_63_printing() {
-    print_options();
     let prints = |t: Tensor, text: &str| assert_eq!(t.to_string(), text);
     prints(tensor!([1., 2.]), "tensor([1., 2.])");
     prints(tensor!([1000.5, 0.5]), "tensor([1.0005e+03, 5.0000e-01])");
@@ -26,47 +26,6 @@ fn item_63_printing() {
     for d in crate::common::devices().into_iter().filter(|d| d.is_gpu()) {
         prints(tensor!([1., 2.], d), &format!("tensor([1., 2.], device='{d}')"));
     }
-}
-
-/// `set_printoptions`, which holds for the process: called by the test that prints.
-fn print_options() {
-    use wgtorch::{PrintOptions, set_printoptions};
-    let text = |o: PrintOptions, t: &Tensor| {
-        set_printoptions(o);
-        let text = t.to_string();
-        set_printoptions(PrintOptions::DEFAULT);
-        text
-    };
-    let d = PrintOptions::DEFAULT;
-    let x = tensor!([1. / 3., 2.5]);
-    assert_eq!(text(PrintOptions { precision: 2, ..d }, &x), "tensor([0.33, 2.50])");
-    assert_eq!(text(PrintOptions { sci_mode: Some(true), ..d }, &x), "tensor([3.3333e-01, 2.5000e+00])");
-    assert_eq!(text(PrintOptions { sci_mode: Some(false), ..d }, &tensor!([1e-5, 1.])), "tensor([0.0000, 1.0000])");
-    let y = arange(10, ());
-    assert_eq!(text(PrintOptions { threshold: 5, edgeitems: 2, ..d }, &y), "tensor([0, 1,  ..., 8, 9])");
-    assert_eq!(
-        text(PrintOptions { linewidth: 20, ..d }, &y),
-        "tensor([0, 1, 2, 3,\n        4, 5, 6, 7,\n        8, 9])"
-    );
-    assert_eq!(text(PrintOptions::SHORT, &x), "tensor([0.33, 2.50])");
-    assert!(!text(PrintOptions::FULL, &arange(1001, ())).contains("..."));
-}
-
-#[test]
-fn item_65_random_numbers() -> Result<(), Error> {
-    // one thread's generator is the process's: all of it in one test
-    manual_seed(0);
-    near(rand(3, ()) * 1e4, &[4962.565898, 7682.217956, 884.777307]);
-    manual_seed(0);
-    let x = randn(16, ());
-    near(x.i(..3), &[-1.1258398, -1.1523602, -0.2505786]);
-    says(
-        Device::Cpu,
-        std::panic::catch_unwind(|| randint(5, 5, 2, ()))
-            .map_err(|e| Error::Runtime(e.downcast_ref::<String>().cloned().unwrap_or_default())),
-        "random_ expects 'from' to be less than 'to', but got from=5 >= to=5",
-    );
-    Ok(())
 }
 
 #[test]
