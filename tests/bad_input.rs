@@ -350,7 +350,7 @@ fn bad_files_are_refused_with_one_reason_and_little_memory() {
         ("huge-images-idx3-ubyte.gz", "elements"),
         ("huge_claim.npy", "its header is no dict of descr, fortran_order and shape"),
         ("huge_claim.safetensors", "not a safetensors file"),
-        ("magic-labels-idx1-ubyte.gz", "not an IDX file"),
+        ("magic-labels-idx1-ubyte.gz", "its elements have type 0x09; only unsigned bytes (0x08) are read"),
         ("not_a_zip.pt", "neither a zip archive nor of the older format"),
         ("object.npy", "Object arrays cannot be loaded when allow_pickle=False"),
         ("overlap.safetensors", "not a safetensors file"),

@@ -414,7 +414,7 @@ mod tests {
         let want = Header { descr: "<f4".into(), fortran: false, shape: vec![2, 3] };
         assert_eq!(good("{'descr': '<f4', 'fortran_order': False, 'shape': (2, 3), }   \n"), want);
         assert_eq!(good("{\"shape\":(2L,3L),\"descr\":\"<f4\",\"fortran_order\":False}"), want);
-        assert_eq!(good("{'descr': '|b1', 'fortran_order': True, 'shape': ()}").shape, []);
+        assert_eq!(good("{'descr': '|b1', 'fortran_order': True, 'shape': ()}").shape, Vec::<usize>::new());
         assert_eq!(good("{'descr': '|b1', 'fortran_order': True, 'shape': (7,)}").shape, [7]);
         for bad in [
             "",

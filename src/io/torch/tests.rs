@@ -72,7 +72,7 @@ fn only_the_globals_of_weights_are_known() {
         ("torch", "uint16"),
         ("torch", "QInt8Storage"),
     ] {
-        let message = refused_pickle(format!("\u{2}c{module}\n{name}\n)R.").replace('\u{2}', "").as_bytes());
+        let message = refused_pickle(format!("c{module}\n{name}\n)R.").as_bytes());
         let want = format!(
             "Weights only load failed. Unsupported global: GLOBAL {module}.{name} was not an allowed global by default."
         );
@@ -197,7 +197,10 @@ fn byte_order_and_late_bits_are_seen() {
         read(&archive(&pickle, &[("byteorder", b"big"), ("data/0", &data)])).unwrap().as_tensor().unwrap().clone()
     };
     assert_eq!(big("FloatStorage", 4).to_vec::<f32>().unwrap(), [1., 2., 3., -4.]);
-    assert_eq!(big("ComplexFloatStorage", 2).to_vec().unwrap(), [Complex::new(1f32, 2.), Complex::new(3., -4.)]);
+    assert_eq!(
+        big("ComplexFloatStorage", 2).to_vec::<Complex<f32>>().unwrap(),
+        [Complex::new(1f32, 2.), Complex::new(3., -4.)]
+    );
     let odd = archive(&tensor("FloatStorage", 4, 0, &[4], &[1], b""), &[("byteorder", b"middle"), ("data/0", &data)]);
     assert!(refused(&odd).contains("byteorder \"middle\""));
     let late = |name: &str| {
@@ -243,6 +246,7 @@ fn a_storage_without_a_class_has_its_dtype_beside_it() {
         (DType::U32, vec![1, u32::MAX])
     );
     let file = std::fs::read(&path).unwrap();
-    assert!(file.windows(17).any(|w| w == b"_rebuild_tensor_v"[..17].as_ref()));
-    assert!(file.windows(14).any(|w| w == b"UntypedStorage") && file.windows(6).any(|w| w == b"uint32"));
+    for name in ["_rebuild_tensor_v3", "UntypedStorage", "uint32"] {
+        assert!(file.windows(name.len()).any(|w| w == name.as_bytes()), "{name}");
+    }
 }
