@@ -358,11 +358,7 @@ fn matmul_on(rec: &mut Recorder, core: Core, a: &GpuView, b: &GpuView, out: &Gpu
     }
     loop {
         let step = |op: usize| (0..outer).map(|d| at[d] * strides[op][d]).sum::<usize>();
-        let inner = |op: usize| {
-            let mut s = [0; 3];
-            s[3 - (dims.len() - outer)..].copy_from_slice(&strides[op][outer..]);
-            s
-        };
+        let inner = |op: usize| batch_strides(&dims[outer..], &strides[op][outer..]);
         let mut batch = [1; 3];
         batch[3 - (dims.len() - outer)..].copy_from_slice(&dims[outer..]);
         let one = Product {
@@ -389,6 +385,16 @@ fn matmul_on(rec: &mut Recorder, core: Core, a: &GpuView, b: &GpuView, out: &Gpu
             at[d] = 0;
         }
     }
+}
+
+/// Strides of three batch dims. A single batch has none: `collapse` gives it a dim of size 1 and a stride that nobody takes,
+/// which must not decide whether quads are aligned.
+fn batch_strides(dims: &[usize], strides: &[usize]) -> [usize; 3] {
+    let mut s = [0; 3];
+    for (s, (&n, &stride)) in s[3 - dims.len()..].iter_mut().zip(dims.iter().zip(strides)) {
+        *s = if n == 1 { 0 } else { stride };
+    }
+    s
 }
 
 /// Buffer, offset, row and column stride, batch strides.

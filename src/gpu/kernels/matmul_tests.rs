@@ -217,3 +217,17 @@ fn speed() {
         }
     }
 }
+
+/// Aligned operands are loaded by whole quads, also where there is one batch.
+#[test]
+fn aligned_products_load_whole_quads() {
+    for batch in [&[][..], &[1], &[2, 1], &[2, 3]] {
+        let strides: Dims = crate::shape::contiguous_strides(&[batch, &[8, 12]].concat());
+        let (outer, inner) = strides.split_at(batch.len());
+        let (dims, strides) = collapse(batch, &[outer]);
+        let steps = batch_strides(&dims, &strides[0]);
+        assert_eq!(quads(0, [8, 12], [inner[0], inner[1]], &steps), (1, 0), "{batch:?}");
+        assert_eq!(quads(4, [12, 8], [inner[1], inner[0]], &steps), (2, 0), "{batch:?}");
+        assert_eq!(quads(2, [8, 12], [inner[0], inner[1]], &steps).1, 4, "{batch:?}");
+    }
+}
