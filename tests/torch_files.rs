@@ -227,6 +227,18 @@ fn every_kind_of_value_comes_back() {
     }
 }
 
+/// Names shift every record and the directory: none of the places may matter.
+#[test]
+fn files_of_every_length_of_name_load() {
+    let x = tensor!([1., 2.]);
+    for n in 1..80 {
+        let scratch = Scratch::new(&format!("{}.pt", "n".repeat(n)));
+        save(vec![&x, &zeros([0], ())], &scratch.0).unwrap();
+        let back = load(&scratch.0).unwrap_or_else(|e| panic!("{n} letters: {e}"));
+        assert_eq!(back[0].as_tensor().unwrap().to_vec::<f32>().unwrap(), [1., 2.]);
+    }
+}
+
 #[test]
 fn what_cannot_be_saved_is_refused_and_leaves_the_old_file() {
     let scratch = Scratch::new("old.pt");

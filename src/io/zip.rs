@@ -21,7 +21,10 @@ impl Archive {
     pub fn open(path: &Path) -> Result<Archive> {
         let file = File::open(path).map_err(|e| Error::io(path, e))?;
         let left = file.metadata().map_err(|e| Error::io(path, e))?.len();
-        let zip = zip::ZipArchive::new(BufReader::new(file)).map_err(|e| damaged(path, e))?;
+        // Nothing stands before the archive in these files. Looking for where it starts goes wrong where the first entry of
+        // the directory is as long as the two records that PyTorch puts between directory and end.
+        let config = zip::read::Config { archive_offset: zip::read::ArchiveOffset::Known(0) };
+        let zip = zip::ZipArchive::with_config(config, BufReader::new(file)).map_err(|e| damaged(path, e))?;
         Ok(Archive { zip, path: path.to_path_buf(), left })
     }
 

@@ -72,7 +72,7 @@ impl<W: Write> Writer<W> {
     pub fn finish(mut self) -> Result<W> {
         let names = self.records.iter().fold(0, |all, r| {
             let mut crc = Crc::new();
-            crc.update(r.name[self.folder.len()..].as_bytes());
+            crc.update(&r.name.as_bytes()[self.folder.len()..]);
             combine(all, crc.sum().into())
         });
         let contents = self.records.iter().filter(|r| r.size > 0).fold(0, |all, r| combine(all, r.crc.into()));
