@@ -91,11 +91,19 @@ pub fn build(
     what: &str,
 ) -> Result<Value> {
     let wrong = |message: String| Error::format(what, message);
+    // conjugating and negating makes copies, which an expanded tensor has no memory for
+    let late = pickle.tensors.iter().filter(|t| t.conj || t.neg);
+    let copied = late.fold(0u128, |n, t| n + (t.layout.numel() * t.dtype.size()) as u128);
+    if copied > pickle.storages.iter().map(|s| s.nbytes() as u128).sum() {
+        return Err(wrong("its tensors with conj or neg bits have more elements than its storages".into()));
+    }
     let mut storages = Vec::with_capacity(pickle.storages.len());
+    // a tensor may see bytes of another dtype as bools
+    let mut as_bool: Vec<bool> = pickle.storages.iter().map(|s| s.dtype == Some(DType::Bool)).collect();
+    pickle.tensors.iter().for_each(|t| as_bool[t.storage] |= t.dtype == DType::Bool);
     for (i, s) in pickle.storages.iter().enumerate() {
         let host = read(i)?;
-        let seen_as_bool = |t: &&TensorRef| t.storage == i && t.dtype == DType::Bool;
-        if s.dtype == Some(DType::Bool) || (s.dtype.is_none() && pickle.tensors.iter().any(|t| seen_as_bool(&t))) {
+        if as_bool[i] {
             // SAFETY: the block holds as many bytes, all of them written, and nobody else knows it.
             let bytes = unsafe { std::slice::from_raw_parts(host.ptr(), host.len()) };
             // A bool of any other bit pattern is undefined behaviour.

@@ -187,6 +187,13 @@ fn tensors_lie_inside_their_storages() {
     assert!(refused(&archive(&grad, &[("data/0", &four)])).contains("can require gradients"));
     let bools = archive(&tensor("BoolStorage", 2, 0, &[2], &[1], b""), &[("data/0", &[1, 2])]);
     assert!(refused(&bools).contains("neither 0 nor 1"));
+    // the same through a storage of bytes and a dtype beside it
+    let text = "_rebuild_tensor_v2";
+    let mut seen = tensor("ByteStorage", 2, 0, &[2], &[1], b"ctorch\nbool\n");
+    let at = seen.windows(text.len()).position(|w| w == text.as_bytes()).unwrap();
+    seen[at + text.len() - 1] = b'3';
+    assert!(refused(&archive(&seen, &[("data/0", &[1, 2])])).contains("neither 0 nor 1"));
+    assert_eq!(read(&archive(&seen, &[("data/0", &[1, 0])])).unwrap().as_tensor().unwrap().dtype(), DType::Bool);
 }
 
 #[test]
@@ -211,6 +218,9 @@ fn byte_order_and_late_bits_are_seen() {
     assert_eq!(first(read(&late("conj")).unwrap()), Complex::new(1., -2.));
     assert_eq!(first(read(&late("neg")).unwrap()), Complex::new(-1., -2.));
     assert!(refused(&late("zero")).contains("metadata zero"));
+    let more = [b"}", &text("conj")[..], b"\x88s"].concat();
+    let huge = tensor("ComplexFloatStorage", 1, 0, &[1 << 40], &[0], &more);
+    assert!(refused(&archive(&huge, &[("data/0", &[0; 8])])).contains("more elements than its storages"));
 }
 
 #[test]
