@@ -287,14 +287,13 @@ unsafe fn turn(to: *mut f32, to_step: usize, from: *const f32, line: usize, step
     for at in (0..depth).step_by(LANES) {
         let len = (depth - at).min(LANES);
         let mut rows = [_mm512_setzero_ps(); LANES];
-        // SAFETY: line i < n, and places from `at` on for `len`.
+        // SAFETY: line i < n, and places from `at` on for `len`; lanes that a mask leaves out are not touched.
         unsafe {
             if step == 1 {
                 let mask = lanes(len);
                 for i in 0..LANES {
-                    if i < n {
-                        rows[i] = _mm512_maskz_loadu_ps(mask, from.add(i * line + at));
-                    }
+                    let mask = if i < n { mask } else { 0 };
+                    rows[i] = _mm512_maskz_loadu_ps(mask, from.wrapping_add(i * line + at));
                 }
             } else {
                 for i in 0..n {
@@ -306,9 +305,14 @@ unsafe fn turn(to: *mut f32, to_step: usize, from: *const f32, line: usize, step
                 }
             }
             let turned = transposed(rows);
-            for l in 0..LANES {
-                if l < len {
-                    _mm512_storeu_ps(to.add((at + l) * to_step), turned[l]);
+            let to = to.add(at * to_step);
+            if len == LANES {
+                for l in 0..LANES {
+                    _mm512_storeu_ps(to.add(l * to_step), turned[l]);
+                }
+            } else {
+                for l in 0..len {
+                    _mm512_storeu_ps(to.add(l * to_step), turned[l]);
                 }
             }
         }
