@@ -3,7 +3,9 @@
 // its pixels once, by quads. A row's weights reach all lanes by broadcast. With the weights' strides turned round
 // it is the gradient for the input, too.
 //
-// Declared elsewhere: the rows of X4; ROWS, and over the accumulators clear(), multiply(a: vec2, low: vec4, high: vec4), next_quad().
+// Declared elsewhere: the rows of X4; ROWS; over the accumulators clear() and next_quad(); Unit, UNIT and unit(v: vec4, i), the
+// neighbours that are stored at once; window(), which multiplies a channel's window, its taps written out: in a loop every
+// accumulator would be blended with itself at every turn, which costs as much as a tap.
 
 struct Params {
     // output channels of a group; octets of pixels, in all and in a row; octets divided among subgroups
@@ -47,19 +49,22 @@ struct Params {
 @group(0) @binding(1) var<storage, read> X4: array<Quad>;
 @group(0) @binding(2) var<storage, read> W: array<f32>;
 @group(0) @binding(3) var<storage, read> BIAS: array<f32>;
-@group(0) @binding(4) var<storage, read_write> OUT: array<f32>;
+@group(0) @binding(4) var<storage, read_write> OUT: array<Unit>;
 
-fn weight(row: u32, at: u32) -> f32 {
-    var w = 0.0;
-    if row < P.rows { w = W[at + row * P.weight_row]; }
+// those of a lane's rows; what rows past the last make is not stored
+fn weights(row: u32, at: u32) -> vec2<f32> {
+    var w = vec2(W[at + min(row, P.rows - 1u) * P.weight_row], 0.0);
+    if ROWS > 8u { w.y = W[at + min(row + 1u, P.rows - 1u) * P.weight_row]; }
     return w;
 }
 
-// those of a lane's rows
-fn weights(row: u32, at: u32) -> vec2<f32> {
-    var w = vec2(weight(row, at), 0.0);
-    if ROWS > 8u { w.y = weight(row + 1u, at); }
-    return w;
+// four pixels from x = left on, of those that are there
+fn put_quad(at: u32, left: u32, v: vec4<f32>, bias: f32, mine: bool) {
+    let y = v + bias;
+    let z = select(y, vec4(relu(y.x), relu(y.y), relu(y.z), relu(y.w)), (P.flags & 2u) != 0u);
+    for (var j = 0u; j < 4u; j += UNIT) {
+        if mine && left + j < P.out_w { OUT[(at + j) / UNIT] = unit(z, j); }
+    }
 }
 
 @compute @workgroup_size(8)
@@ -83,33 +88,8 @@ fn main(
     clear();
     for (var c = 0u; c < P.channels * one; c++) {
         let plane = P.x + n * P.sample + (group * P.channels + c) * P.height * P.width;
-        for (var ky = 0u; ky < P.kernel_h * one; ky++) {
-            let y = top * P.stride_h + ky * P.dilation_h - P.pad_h;
-            let there = mine && y < P.height;
-            // all places wrap below 0, and then are past the end
-            var x = left - P.pad_w;
-            start_row(plane + y * P.width, x, P.width, 7u + P.kernel_w, there);
-            var low = vec4<f32>();
-            var high = vec4<f32>();
-            for (var j = 0u; j < 2u * one; j++) {
-                low = high;
-                high = row_quad(x, P.width);
-                x += 4u;
-            }
-            var more = vec4<f32>();
-            var tap = P.weight + group * P.weight_group + c * P.weight_channel + ky * P.weight_y;
-            for (var kx = 0u; kx < P.kernel_w * one; kx++) {
-                if (kx & 3u) == 0u {
-                    more = row_quad(x, P.width);
-                    x += 4u;
-                }
-                multiply(weights(row, tap), low, high);
-                low = vec4(low.yzw, high.x);
-                high = vec4(high.yzw, more.x);
-                more = vec4(more.yzw, 0.0);
-                tap += P.weight_x;
-            }
-        }
+        // all places wrap below 0, and then are past the end
+        window(plane, P.weight + group * P.weight_group + c * P.weight_channel, row, top, left - P.pad_w, mine);
     }
     let plane = P.out_h * P.out_w;
     let at = P.out + n * P.out_sample + (group * P.rows + row0) * plane + top * P.out_w + left;
@@ -117,16 +97,9 @@ fn main(
     for (var i = 0u; i < rows; i++) {
         var bias = 0.0;
         if ((P.flags * one) & 1u) != 0u { bias = BIAS[P.bias + group * P.rows + row0 + i]; }
-        for (var h = 0u; h < 2u * one; h++) {
-            var v = next_quad();
-            for (var j = 0u; j < 4u * one; j++) {
-                if mine && left + h * 4u + j < P.out_w {
-                    var y = v.x + bias;
-                    if ((P.flags * one) & 2u) != 0u { y = relu(y); }
-                    OUT[at + i * plane + h * 4u + j] = y;
-                }
-                v = v.yzww;
-            }
-        }
+        let low = next_quad();
+        let high = next_quad();
+        put_quad(at + i * plane, left, low, bias, mine);
+        put_quad(at + i * plane + 4u, left + 4u, high, bias, mine);
     }
 }

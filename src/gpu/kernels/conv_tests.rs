@@ -153,7 +153,9 @@ fn every_configuration_is_valid() {
     }
     for wide in [false, true] {
         for rows in [8, 16] {
-            crate::gpu::testing::check_wgsl(&conv_wave::wgsl(rows, wide));
+            for (kernel, unit) in [([3, 3], 1), ([5, 5], 2), ([1, 7], 4), ([3, 3], 2), ([2, 2], 4)] {
+                crate::gpu::testing::check_wgsl(&conv_wave::wgsl(rows, kernel, conv_wave::Unit(unit), wide));
+            }
         }
         for kernel in [[1, 2], [3, 3], [1, 5]] {
             crate::gpu::testing::check_wgsl(&conv_wave::weight_wgsl(kernel, wide));

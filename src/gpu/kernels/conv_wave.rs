@@ -21,7 +21,46 @@ fn tile_rows(rows: usize) -> usize {
     if rows <= 8 { 8 } else { 16 }
 }
 
-pub(super) fn wgsl(rows: usize, wide: bool) -> KernelSource {
+/// How many neighbours are stored at once: 1, 2 or 4, by how rows of the output are aligned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Unit(pub usize);
+
+impl Unit {
+    fn of(width: usize, plane: usize, offset: usize) -> Unit {
+        let fits = |n: usize| width.is_multiple_of(n) && plane.is_multiple_of(n) && offset.is_multiple_of(n);
+        Unit(if fits(4) {
+            4
+        } else if fits(2) {
+            2
+        } else {
+            1
+        })
+    }
+
+    /// `Unit`, `UNIT` and `unit(v, i)`: the elements i.. of four.
+    fn wgsl(self, wide: bool) -> &'static str {
+        match (self.0, wide) {
+            (4, _) => {
+                "alias Unit = Quad;\nconst UNIT: u32 = 4u;\nfn unit(v: vec4<f32>, i: u32) -> Unit { return pack(v); }\n"
+            }
+            (2, true) => {
+                "alias Unit = u64;\nconst UNIT: u32 = 2u;\nfn unit(v: vec4<f32>, i: u32) -> Unit {
+    let q = pack(v);\n    return select(q.x, q.y, i != 0u);\n}\n"
+            }
+            (2, false) => {
+                "alias Unit = vec2<f32>;\nconst UNIT: u32 = 2u;\nfn unit(v: vec4<f32>, i: u32) -> Unit { return select(v.xy, v.zw, i != 0u); }\n"
+            }
+            _ => "alias Unit = f32;\nconst UNIT: u32 = 1u;\nfn unit(v: vec4<f32>, i: u32) -> Unit { return v[i]; }\n",
+        }
+    }
+}
+
+/// Widest window whose taps along a row are written out, and how many taps are where its rows are, too.
+const WRITTEN_WIDTH: usize = 7;
+const WRITTEN_TAPS: usize = 9;
+
+/// The kernel for so many output channels a tile and a window's height and width.
+pub(super) fn wgsl(rows: usize, [kh, kw]: [usize; 2], unit: Unit, wide: bool) -> KernelSource {
     let mut s = accumulators(2 * rows, "next_quad");
     // writing to a String cannot fail
     let _ = writeln!(s, "const ROWS: u32 = {rows}u;");
@@ -32,14 +71,48 @@ pub(super) fn wgsl(rows: usize, wide: bool) -> KernelSource {
         let _ = writeln!(s, "    let w{r} = subgroupBroadcast(a.{own}, {lane}u);");
         let _ = writeln!(s, "    c{} += w{r} * low;\n    c{} += w{r} * high;", 2 * r, 2 * r + 1);
     }
+    s.push_str("}\nfn window_row(plane: u32, tap: u32, row: u32, y: u32, x: u32, mine: bool) {\n");
+    let _ = writeln!(s, "    start_row(plane + y * P.width, x, P.width, {}u, mine && y < P.height);", OCTET - 1 + kw);
+    for q in 0..(OCTET + kw - 1).div_ceil(4) {
+        let _ = writeln!(s, "    let q{q} = row_quad(x + {}u, P.width);", 4 * q);
+    }
+    for kx in 0..kw {
+        let four = |from: usize| {
+            let pixel = |i: usize| format!("q{}.{}", i / 4, ["x", "y", "z", "w"][i % 4]);
+            [0, 1, 2, 3].map(|i| pixel(from + i)).join(", ")
+        };
+        let _ = writeln!(
+            s,
+            "    multiply(weights(row, tap + {kx}u * P.weight_x), vec4({}), vec4({}));",
+            four(kx),
+            four(kx + 4)
+        );
+    }
+    s.push_str("}\nfn window(plane: u32, tap: u32, row: u32, top: u32, x: u32, mine: bool) {\n");
+    let call = |ky: &str| {
+        format!(
+            "window_row(plane, tap + {ky} * P.weight_y, row, top * P.stride_h + {ky} * P.dilation_h - P.pad_h, x, mine);\n"
+        )
+    };
+    if kh * kw <= WRITTEN_TAPS {
+        for ky in 0..kh {
+            s.push_str(&call(&format!("{ky}u")));
+        }
+    } else {
+        let _ = writeln!(s, "    for (var ky = 0u; ky < {kh}u * one; ky++) {{\n{}    }}", call("ky"));
+    }
     s.push_str("}\n");
     source(
-        &format!("conv2d octets {rows}"),
-        &[quad(wide), &s, PIXELS, include_str!("../../../shaders/conv_wave.wgsl")],
+        &kernel_name(rows, [kh, kw], unit),
+        &[quad(wide), unit.wgsl(wide), &s, PIXELS, include_str!("../../../shaders/conv_wave.wgsl")],
         3,
         1,
         32,
     )
+}
+
+fn kernel_name(rows: usize, [kh, kw]: [usize; 2], unit: Unit) -> String {
+    format!("conv2d octets {rows} {kh}x{kw} by {}", unit.0)
 }
 
 /// What moves over what, in the kernel's terms.
@@ -59,7 +132,11 @@ struct Walk {
 /// Whether a row of outputs fills octets well enough, and windows move by one.
 fn suits(rec: &Recorder, s: &Sizes, spec: &ConvSpec, width: usize) -> bool {
     let full = width.div_ceil(OCTET) * OCTET;
-    rec.waves() && spec.stride[1] == 1 && spec.dilation[1] == 1 && s.kernel[1] > 1 && 2 * width > full
+    rec.waves()
+        && spec.stride[1] == 1
+        && spec.dilation[1] == 1
+        && (2..=WRITTEN_WIDTH).contains(&s.kernel[1])
+        && 2 * width > full
 }
 
 /// The forward pass; false where it does not suit.
@@ -143,7 +220,8 @@ impl Walk {
         params.extend([per(row_octets), per(self.output[0])]);
         let wide = rec.wide_loads();
         let rows = tile_rows(self.rows);
-        let k = rec.kernel(&format!("conv2d octets {rows}"), || Ok(wgsl(rows, wide)))?;
+        let unit = Unit::of(self.output[1], self.output[0] * self.output[1], out.offset);
+        let k = rec.kernel(&kernel_name(rows, s.kernel, unit), || Ok(wgsl(rows, s.kernel, unit, wide)))?;
         let buffers = [x.buffer, w.buffer, bias.map_or(w.buffer, |b| b.buffer), out.buffer];
         rec.dispatch(k, &buffers, &params, tiles as u32)
     }

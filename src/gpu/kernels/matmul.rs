@@ -5,8 +5,9 @@
 //! once per subgroup, in long words where there are such, and broadcasts it. Which one runs depends on the adapter alone (and
 //! on `WGTORCH_KERNELS`), its tile on the sizes. Products and convolutions are the same cores over other operands: each
 //! operand file says how quads are loaded one by one (`_quads`, for the wave) and how blocks are, all at once (`_blocks`).
+//! Where both matrices lie by whole quads the wave has a core without branches for each way of lying (`matmul_whole.rs`).
 
-use super::{need_f32, quad, source, word};
+use super::{matmul_whole, need_f32, quad, source, word};
 use crate::error::{Result, bail, ensure};
 use crate::gpu::{Buffer, GpuView, KernelId, KernelSource, Recorder, Variant};
 use crate::layout::collapse;
@@ -111,8 +112,8 @@ impl Core {
         }
     }
 
-    /// The core's WGSL, with the accumulators and what works on them written out: they have to stay in registers.
-    fn wgsl(self) -> String {
+    /// The accumulators of a tile and what works on them, written out: they have to stay in registers.
+    pub(super) fn accumulating(self, multiply: &str) -> String {
         const XYZW: [&str; 4] = ["x", "y", "z", "w"];
         let mut s = String::from(include_str!("../../../shaders/lib/quads.wgsl"));
         let n = match self {
@@ -132,7 +133,7 @@ impl Core {
                 let quads = side / 4;
                 let mut head = format!(
                     "const SIDE: u32 = {quads}u;
-fn multiply(a: u32, b: u32) {{
+fn {multiply}(a: u32, b: u32) {{
     let a0 = a_panel[a];
     let a1 = a_panel[a + SIDE / 2u];\n"
                 );
@@ -141,7 +142,6 @@ fn multiply(a: u32, b: u32) {{
                 }
                 let line = |i: usize| format!("    c{i} += a{}.{} * b{};\n", i % 8 / 4, XYZW[i % 4], i / 8);
                 each(&mut s, &head, &line, "}\n");
-                s.push_str(include_str!("../../../shaders/matmul_tile.wgsl"));
             }
             Core::Wave(rows) => {
                 // a lane's rows end at the block's last quad
@@ -151,7 +151,18 @@ fn multiply(a: u32, b: u32) {{
                     let term = |k: &str| format!("    c{r} += subgroupBroadcast(a.{quad}.{k}, {lane}u) * b.{k};\n");
                     XYZW.map(term).concat()
                 };
-                each(&mut s, "fn multiply(a: Block, b: Block) {\n", &line, "}\n");
+                each(&mut s, &format!("fn {multiply}(a: Block, b: Block) {{\n"), &line, "}\n");
+            }
+        }
+        s
+    }
+
+    /// The core's WGSL.
+    fn wgsl(self) -> String {
+        let mut s = self.accumulating("multiply");
+        match self {
+            Core::Tile(_) => s.push_str(include_str!("../../../shaders/matmul_tile.wgsl")),
+            Core::Wave(rows) => {
                 let _ = writeln!(s, "const ROWS: u32 = {rows}u;");
                 s.push_str(include_str!("../../../shaders/matmul_wave.wgsl"));
             }
@@ -309,7 +320,7 @@ pub(super) fn quads(offset: usize, sizes: [usize; 2], strides: [usize; 2], batch
     }
 }
 
-const OPERANDS: Operands = Operands {
+pub(super) const OPERANDS: Operands = Operands {
     base: include_str!("../../../shaders/matmul.wgsl"),
     quads: include_str!("../../../shaders/matmul_quads.wgsl"),
     blocks: include_str!("../../../shaders/matmul_blocks.wgsl"),
@@ -358,11 +369,7 @@ fn matmul_on(rec: &mut Recorder, core: Core, a: &GpuView, b: &GpuView, out: &Gpu
     }
     loop {
         let step = |op: usize| (0..outer).map(|d| at[d] * strides[op][d]).sum::<usize>();
-        let inner = |op: usize| {
-            let mut s = [0; 3];
-            s[3 - (dims.len() - outer)..].copy_from_slice(&strides[op][outer..]);
-            s
-        };
+        let inner = |op: usize| batch_strides(&dims[outer..], &strides[op][outer..]);
         let mut batch = [1; 3];
         batch[3 - (dims.len() - outer)..].copy_from_slice(&dims[outer..]);
         let one = Product {
@@ -389,6 +396,16 @@ fn matmul_on(rec: &mut Recorder, core: Core, a: &GpuView, b: &GpuView, out: &Gpu
             at[d] = 0;
         }
     }
+}
+
+/// Strides of three batch dims. A single batch has none: `collapse` gives it a dim of size 1 and a stride that nobody takes,
+/// which must not decide whether quads are aligned.
+fn batch_strides(dims: &[usize], strides: &[usize]) -> [usize; 3] {
+    let mut s = [0; 3];
+    for (s, (&n, &stride)) in s[3 - dims.len()..].iter_mut().zip(dims.iter().zip(strides)) {
+        *s = if n == 1 { 0 } else { stride };
+    }
+    s
 }
 
 /// Buffer, offset, row and column stride, batch strides.
@@ -433,7 +450,12 @@ impl Product<'_> {
         params.extend(matrix(&self.b, b_kind, b_single)?);
         let bias_words = matrix(&bias, 0, 0)?;
         params.extend(bias_words);
-        let kernel = plan.core.kernel(rec, "matmul", &OPERANDS, params.len())?;
+        let kernel = match plan.core {
+            Core::Wave(32) if a_single + b_single == 0 => {
+                matmul_whole::kernel(rec, a_kind == 2, b_kind == 1, params.len())?
+            }
+            core => core.kernel(rec, "matmul", &OPERANDS, params.len())?,
+        };
         let parts = if split { Some(rec.alloc((4 * plan.splits * batch * m * n) as u64)?) } else { None };
         let out = parts.as_ref().unwrap_or(self.out.0);
         let buffers = [self.a.0, self.a.0, self.b.0, self.b.0, if split { self.a.0 } else { bias.0 }, out];

@@ -81,9 +81,18 @@ fn check(g: &Gpu, core: Core, c: &Case) {
 fn sizes_and_layouts() {
     let Some(g) = device() else { return };
     for core in cores(&g) {
-        for mnk in
-            [[1, 1, 1], [3, 5, 7], [33, 31, 17], [32, 32, 32], [64, 10, 84], [10, 84, 64], [65, 129, 66], [1, 40, 100]]
-        {
+        for mnk in [
+            [1, 1, 1],
+            [3, 5, 7],
+            [33, 31, 17],
+            [32, 32, 32],
+            [64, 10, 84],
+            [10, 84, 64],
+            [65, 129, 66],
+            [1, 40, 100],
+            [36, 44, 18],
+            [4, 4, 4],
+        ] {
             for a_order in [&[0, 1], &[1, 0]] {
                 for b_order in [&[0, 1], &[1, 0]] {
                     for offset in [0, 3] {
@@ -160,10 +169,11 @@ fn nan_and_infinity_pass_through_and_beta_zero_ignores_the_bias() {
 }
 
 #[test]
-fn one_dispatch_and_one_pipeline_for_all_layouts() {
+fn one_dispatch_and_one_pipeline_for_layouts_of_any_alignment() {
     let Some(g) = device() else { return };
     let core = Core::pick(&g.lock(), [64, 64], 1);
-    check(&g, core, &Case { mnk: [40, 40, 40], ..PLAIN });
+    // the wave's aligned layouts have pipelines of their own, the others share one
+    check(&g, core, &Case { mnk: [40, 40, 40], offset: 1, ..PLAIN });
     let before = g.lock().counters();
     let bias = Some(&[1, 44][..]);
     check(&g, core, &Case { mnk: [36, 44, 52], a_order: &[1, 0], offset: 1, bias, act: Act::Relu, ..PLAIN });
@@ -182,6 +192,11 @@ fn every_configuration_is_valid() {
     for core in [Core::Tile(64), Core::Tile(128), Core::Wave(16), Core::Wave(32)] {
         for wide in [false, true] {
             crate::gpu::testing::check_wgsl(&core.source("matmul", &OPERANDS, 40, wide));
+        }
+    }
+    for (a, b) in [(false, false), (false, true), (true, false), (true, true)] {
+        for wide in [false, true] {
+            crate::gpu::testing::check_wgsl(&matmul_whole::text("matmul whole", a, b, wide, 40));
         }
     }
 }
@@ -215,5 +230,19 @@ fn speed() {
                 gflops(cost.cpu)
             );
         }
+    }
+}
+
+/// Aligned operands are loaded by whole quads, also where there is one batch.
+#[test]
+fn aligned_products_load_whole_quads() {
+    for batch in [&[][..], &[1], &[2, 1], &[2, 3]] {
+        let strides: Dims = crate::shape::contiguous_strides(&[batch, &[8, 12]].concat());
+        let (outer, inner) = strides.split_at(batch.len());
+        let (dims, strides) = collapse(batch, &[outer]);
+        let steps = batch_strides(&dims, &strides[0]);
+        assert_eq!(quads(0, [8, 12], [inner[0], inner[1]], &steps), (1, 0), "{batch:?}");
+        assert_eq!(quads(4, [12, 8], [inner[1], inner[0]], &steps), (2, 0), "{batch:?}");
+        assert_eq!(quads(2, [8, 12], [inner[0], inner[1]], &steps).1, 4, "{batch:?}");
     }
 }

@@ -8,6 +8,7 @@ pub mod index_write;
 pub mod loss;
 pub mod matmul;
 pub mod matmul_exact;
+mod matmul_whole;
 pub mod norm;
 pub mod optim;
 pub mod pool;
