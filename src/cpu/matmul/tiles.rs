@@ -25,10 +25,16 @@ const UNIT: usize = 8 * SERIAL;
 /// Below this many multiply-adds packing costs more than it gains.
 const LEAST: usize = 1 << 13;
 
-/// Computes a product, or says no: another CPU, a thin or a tiny product, or results that lie apart both ways.
+/// Computes a product, or says no: another CPU, a thin or a tiny product, operands that
+/// lie row by row without a bias, or results that lie apart both ways.
 pub fn product(p: Product<f32>, alpha: f32, beta: f32, relu: bool, split: bool) -> bool {
     let p = if p.out_cs == 1 { p } else { p.transposed() };
     if p.out_cs != 1 || p.m < 4 || p.n < 8 || p.m * p.n * p.k < LEAST || !widest() {
+        return false;
+    }
+    // where nothing has to be turned and nothing is added the crate's kernels are as good or better, but for tall products
+    // on several threads, whose rows are shared out here at once
+    if p.a_cs == 1 && p.b_cs == 1 && p.bias.is_none() && !(split && p.m >= 2 * p.n) {
         return false;
     }
     // as even as can be: a last block of few rows would take as long as one of many
