@@ -44,7 +44,7 @@ struct Params {
 @group(0) @binding(3) var<storage, read> B: array<f32>;
 @group(0) @binding(4) var<storage, read> B4: array<Quad>;
 @group(0) @binding(5) var<storage, read> BIAS: array<f32>;
-@group(0) @binding(6) var<storage, read_write> OUT: array<f32>;
+@group(0) @binding(6) var<storage, read_write> OUT: array<Out>;
 
 var<private> a_at: u32;
 var<private> b_at: u32;
@@ -61,5 +61,3 @@ fn begin(batch: u32, split: u32, row: u32, col: u32) {
     // partial sums lie [batch][split]
     out_at = P.out + (batch * P.splits + split) * P.rows * P.cols;
 }
-
-fn aim(col: u32) {}

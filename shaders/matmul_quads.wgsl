@@ -21,22 +21,6 @@ fn a_quad(row: u32, k: u32, i: u32, end: u32) -> vec4<f32> {
     return v;
 }
 
-fn put_quad(row: u32, col: u32, v: vec4<f32>) {
-    var x = v;
-    // no unrolling here either: one store in the code, four times
-    for (var j = 0u; j < 4u * one; j++) {
-        let c = col + j;
-        if c < P.cols {
-            var y = x.x;
-            if ((P.flags * one) & 4u) == 0u { y *= P.alpha; }
-            if ((P.flags * one) & 1u) != 0u { y += P.beta * BIAS[bias_at + row * P.bias.row + c * P.bias.col]; }
-            if ((P.flags * one) & 2u) != 0u { y = relu(y); }
-            OUT[out_at + row * P.cols + c] = y;
-        }
-        x = x.yzww;
-    }
-}
-
 fn b_quad(k: u32, col: u32, i: u32, end: u32) -> vec4<f32> {
     var v = vec4<f32>();
     let along = P.b.kind == 2u;

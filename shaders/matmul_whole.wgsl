@@ -2,7 +2,7 @@
 // branches around loads, which cost as much again as the product. Its pipelines differ by how the operands lie.
 //
 // Declared elsewhere: P, ROWS, and over the tile's accumulators clear(), multiply(a: Block, b: Block), next_row(); by the operands
-// begin(), put_quad(); a_start(), a_block(), b_start() and b_block() by the table in matmul_whole.rs.
+// begin(), aim(), put_quad(); a_start(), a_block(), b_start() and b_block() by the table in matmul_whole.rs.
 
 @compute @workgroup_size(8)
 fn main(
@@ -27,6 +27,7 @@ fn main(
     for (var k = split * P.chunk; k < end; k += 4u) {
         multiply(a_block(a, k, end), b_block(b, k, end));
     }
+    aim(col);
     let rows = min(ROWS, P.rows - min(row0, P.rows));
     for (var i = 0u; i < rows; i++) {
         put_quad(row0 + i, col, next_row());

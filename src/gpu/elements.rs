@@ -285,7 +285,8 @@ pub(super) fn store_four(d: DType, g: Grain, b: &str, i: &str, x: &[String; 4]) 
                 e[0], e[1], e[2], e[3]
             );
             let _ = writeln!(s, "if m == 4u {{ {b}[j] = q; }} else {{");
-            let _ = writeln!(s, "let keep = 0xffffffffu << (8u * (m & 3u)); {b}[j] = ({b}[j] & keep) | (q & ~keep); }}");
+            let _ =
+                writeln!(s, "let keep = 0xffffffffu << (8u * (m & 3u)); {b}[j] = ({b}[j] & keep) | (q & ~keep); }}");
         }
         _ => {
             for (k, x) in x.iter().enumerate() {

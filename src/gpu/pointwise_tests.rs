@@ -308,8 +308,10 @@ fn scalars_arrive_whole_and_compile_nothing() {
     assert!(down::<f32>(&g, &fill(F32, Scalar::Float(f64::NAN), 5), 5).iter().all(|x| x.is_nan()));
     assert_eq!(down::<u16>(&g, &fill(BF16, Scalar::Float(1.5), 7), 7), [bf16::from_f32(1.5).to_bits(); 7]);
     assert_eq!(down::<u8>(&g, &fill(Bool, Scalar::Bool(true), 5), 5), [1; 5]);
+    // rows of whole quads have a kernel of their own, whatever their length
+    assert_eq!(down::<f32>(&g, &fill(F32, Scalar::Float(0.5), 8), 8), [0.5; 8]);
     let before = g.lock().counters().pipelines;
-    for (n, x) in [(5, 0.1), (100, -3.0), (7777, 1e30)] {
+    for (n, x) in [(5, 0.1), (100, -3.0), (7777, 1e30), (8192, -0.0)] {
         assert_eq!(down::<f32>(&g, &fill(F32, Scalar::Float(x), n), n), vec![x as f32; n]);
     }
     assert_eq!(g.lock().counters().pipelines, before);

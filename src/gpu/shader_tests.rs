@@ -251,8 +251,8 @@ fn every_reduction_in_every_language() {
 /// Drives every kernel of `shaders/` once in each of its ways.
 pub(super) fn drive(rec: &mut Recorder, h: &Hosts) {
     let f = |k: usize| h.of(k);
-    // few rows, many rows, and a depth that is split
-    for (m, n, k) in [(8, 40, 12), (40, 40, 12), (4, 4, 60_000)] {
+    // few rows, many rows, rows that are not aligned, and a depth that is split
+    for (m, n, k) in [(8, 40, 12), (40, 40, 12), (40, 39, 11), (4, 4, 60_000)] {
         let (a, b, c) = ([m, k], [k, n], [m, n]);
         let (a, b, c) = (f(0).shaped(&a), f(1).shaped(&b), f(2).shaped(&c));
         let bias = f(3).shaped(&c.shape);

@@ -320,9 +320,17 @@ pub(super) fn quads(offset: usize, sizes: [usize; 2], strides: [usize; 2], batch
     }
 }
 
-pub(super) const OPERANDS: Operands = Operands {
-    base: include_str!("../../../shaders/matmul.wgsl"),
-    quads: include_str!("../../../shaders/matmul_quads.wgsl"),
+/// The parameters and bindings of products; `Out`, what the output's array is of, is declared elsewhere.
+pub(super) const BASE: &str = include_str!("../../../shaders/matmul.wgsl");
+/// How four neighbours are stored one by one.
+pub(super) const PUT: &str = include_str!("../../../shaders/matmul_put.wgsl");
+
+const OPERANDS: Operands = Operands {
+    base: concat!("alias Out = f32;\nfn aim(col: u32) {}\n", include_str!("../../../shaders/matmul.wgsl")),
+    quads: concat!(
+        include_str!("../../../shaders/matmul_quads.wgsl"),
+        include_str!("../../../shaders/matmul_put.wgsl")
+    ),
     blocks: include_str!("../../../shaders/matmul_blocks.wgsl"),
     read: 5,
 };
@@ -452,7 +460,13 @@ impl Product<'_> {
         params.extend(bias_words);
         let kernel = match plan.core {
             Core::Wave(32) if a_single + b_single == 0 => {
-                matmul_whole::kernel(rec, a_kind == 2, b_kind == 1, params.len())?
+                let start = if split { 0 } else { self.out.1 };
+                let lies = matmul_whole::Lies {
+                    a_along_rows: a_kind == 2,
+                    b_along_depth: b_kind == 1,
+                    out_by_quads: n.is_multiple_of(4) && start.is_multiple_of(4),
+                };
+                matmul_whole::kernel(rec, lies, params.len())?
             }
             core => core.kernel(rec, "matmul", &OPERANDS, params.len())?,
         };
