@@ -70,7 +70,8 @@ fn main(
     for (var k = 0u; k < 16u; k++) { c[k] = wt_zero(); }
     let own_row = t / 8u * 4u;
     let own_col = t % 8u * 4u;
-    for (var depth = 0u; depth < P.depth * one; depth += 16u) {
+    // the builtin itself: around a barrier a bound has to be seen to be uniform, and a private variable is not
+    for (var depth = 0u; depth < P.depth * groups.z; depth += 16u) {
         for (var k = 0u; k < 8u; k++) {
             let i = t + 64u * k;
             // neighbours in memory go to neighbours, each operand in its own way

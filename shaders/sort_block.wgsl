@@ -40,7 +40,8 @@ fn main(
     let outer = row / P.inner;
     let inner = row - outer * P.inner;
     let first = P.x + outer * P.length * P.inner + inner;
-    let size = P.size * one;
+    // the builtin itself: around a barrier a bound has to be seen to be uniform, and a private variable is not
+    let size = P.size * groups.z;
     for (var k = t; k < size; k += 64u) {
         // what fills up the row comes last: its positions are the greatest
         var key = vec2<u32>(0xffffffffu);

@@ -16,7 +16,7 @@ use super::kernels::sort::{Order, sort};
 use super::kernels::{index, testing::Host};
 use super::reduce::{ReduceKind, reduce_as};
 use super::reduce_wgsl::Plan;
-use super::shading::{Checked, have_spirv_val};
+use super::shading::{Checked, have_spirv_val, have_tint, judge_as_browsers};
 use super::testing::device;
 use super::{Buffer, Gpu, GpuView, KernelSource, Recorder, pointwise};
 use crate::dtype::DType;
@@ -32,11 +32,17 @@ use std::path::Path;
 /// many of them use what is beyond WebGPU's core.
 fn check(sources: Vec<KernelSource>) -> (usize, BTreeMap<&'static str, usize>) {
     let by_text: BTreeMap<&str, &KernelSource> = sources.iter().map(|s| (s.wgsl.as_str(), s)).collect();
-    let spirv_val = have_spirv_val();
+    let (spirv_val, tint) = (have_spirv_val(), have_tint());
     let all: Vec<Result<Vec<&'static str>, String>> = by_text
         .par_iter()
         .map(|(_, s)| {
-            let checked = Checked::new(s).and_then(|c| c.write_all(spirv_val).map(|()| c.extras()));
+            let checked =
+                Checked::new(s).and_then(|c| c.write_all(spirv_val).map(|()| c.extras())).and_then(|extras| {
+                    if tint {
+                        judge_as_browsers(&s.wgsl, &extras)?;
+                    }
+                    Ok(extras)
+                });
             checked.map_err(|e| format!("{}: {e}", s.label))
         })
         .collect();

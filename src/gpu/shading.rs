@@ -236,6 +236,44 @@ fn judge(words: &[u32]) -> Result<(), String> {
     Err(format!("spirv-val: {}{}", String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr)))
 }
 
+/// The opinion of tint, the compiler of Chromium's WebGPU, which holds barriers and subgroup operations to uniform control flow.
+pub(super) fn judge_as_browsers(wgsl: &str, extras: &[&str]) -> Result<(), String> {
+    // what no browser offers is never compiled there
+    if extras.contains(&"f64") || extras.contains(&"long words") {
+        return Ok(());
+    }
+    let enable = if extras.contains(&"subgroups") { "enable subgroups;\n" } else { "" };
+    let mut child = Command::new("tint")
+        .args(["--format", "wgsl", "-o", "/dev/null", "--input-format", "wgsl", "/dev/stdin"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .map_err(|e| format!("tint: {e}"))?;
+    let text = format!("{enable}{wgsl}");
+    child.stdin.take().expect("piped").write_all(text.as_bytes()).map_err(|e| format!("tint: {e}"))?;
+    let out = child.wait_with_output().map_err(|e| format!("tint: {e}"))?;
+    if out.status.success() {
+        return Ok(());
+    }
+    let words = String::from_utf8_lossy(&out.stderr);
+    Err(format!("tint: {}", words.lines().take(12).collect::<Vec<_>>().join("\n")))
+}
+
+/// Whether tint is installed: no package of Debian has it, so that without it browsers' opinion is not asked.
+pub(super) fn have_tint() -> bool {
+    let there = Command::new("tint")
+        .arg("--help")
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .is_ok_and(|s| s.success());
+    if !there {
+        eprintln!("\n*** SKIPPED: no tint: kernels are not judged as browsers do ***\n");
+    }
+    there
+}
+
 /// Whether spirv-val is installed. Without it that half is skipped loudly, and fails where `CI=true`.
 pub(super) fn have_spirv_val() -> bool {
     let there = Command::new("spirv-val").arg("--version").stdout(Stdio::null()).status().is_ok_and(|s| s.success());
