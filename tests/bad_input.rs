@@ -33,7 +33,7 @@ use case::Folder;
 use common::devices;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use wgtorch::prelude::*;
@@ -322,4 +322,115 @@ fn files_that_lie_do_not_allocate_what_they_claim() {
         assert!(e.to_string().contains(name), "{e} does not name the file");
         assert!(largest < 1 << 20, "{name}: allocated {largest} bytes at once");
     }
+}
+
+/// Loads a file by its ending.
+fn load(path: &Path) -> wgtorch::Result<()> {
+    use wgtorch::io;
+    match path.extension().and_then(|e| e.to_str()).unwrap() {
+        "pt" | "pth" => io::load(path).map(drop),
+        "npy" => io::load_npy(path).map(drop),
+        "npz" => io::load_npz(path).map(drop),
+        "safetensors" => io::load_safetensors(path).map(drop),
+        "gz" => io::idx::read_idx(path).map(drop),
+        other => panic!("no reader for {other}"),
+    }
+}
+
+fn torch_files() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/torch_files")
+}
+
+#[test]
+fn bad_files_are_refused_with_one_reason_and_little_memory() {
+    let _alone = alone();
+    let reasons = [
+        ("empty.pt", "the file is empty"),
+        ("header_length.safetensors", "not a safetensors file"),
+        ("huge-images-idx3-ubyte.gz", "elements"),
+        ("huge_claim.npy", "its header is no dict of descr, fortran_order and shape"),
+        ("huge_claim.safetensors", "not a safetensors file"),
+        ("magic-labels-idx1-ubyte.gz", "its elements have type 0x09; only unsigned bytes (0x08) are read"),
+        ("not_a_zip.pt", "neither a zip archive nor of the older format"),
+        ("object.npy", "Object arrays cannot be loaded when allow_pickle=False"),
+        ("overlap.safetensors", "not a safetensors file"),
+        ("pickle_deep.pt", "pop from an empty stack"),
+        ("pickle_garbage.pt", "Weights only load failed. Unsupported operand 118"),
+        ("runs_code.pt", "Trying to load unsupported GLOBAL posix.system whose module posix is blocked."),
+        ("short.npy", "which take 24 bytes, but only 19 follow"),
+        ("storage_missing.pt", "failed locating file data/0"),
+        ("storage_short.pt", "record size of data/0 (3 bytes) does not match expected size (24 bytes"),
+        ("truncated.pt", "damaged zip archive"),
+    ];
+    let mut files: Vec<_> = std::fs::read_dir(torch_files().join("bad")).unwrap().map(|f| f.unwrap().path()).collect();
+    files.sort();
+    assert_eq!(files.len(), reasons.len());
+    for (path, (name, reason)) in files.iter().zip(reasons) {
+        assert!(path.ends_with(name), "{path:?}");
+        LARGEST.store(0, Ordering::Relaxed);
+        let e = load(path).unwrap_err();
+        let largest = LARGEST.load(Ordering::Relaxed);
+        assert!(matches!(&e, Error::Format { what, .. } if Path::new(what) == path), "{name}: {e:?}");
+        assert!(e.to_string().contains(reason), "{e}");
+        assert_eq!(e.to_string().lines().count(), 1, "{e}");
+        assert!(largest < 4 << 20, "{name}: allocated {largest} bytes at once");
+    }
+}
+
+/// Good files with bytes changed, cut off or doubled: they load or they are refused, and nothing large is asked for.
+#[test]
+fn damaged_files_never_panic_or_ask_for_much_memory() {
+    let _alone = alone();
+    let mut random = 0x9e37_79b9_7f4a_7c15u64;
+    let mut next = |below: usize| {
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        (random % below as u64) as usize
+    };
+    let mut refused = 0;
+    let files = [
+        "checkpoint.pt",
+        "shared_views.pt",
+        "parameter.pt",
+        "scalars_and_empties.pt",
+        "legacy_state.pth",
+        "array.npy",
+        "fortran.npy",
+        "arrays.npz",
+        "arrays_compressed.npz",
+    ];
+    for file in files {
+        let good = std::fs::read(torch_files().join(file)).unwrap();
+        let path = scratch(file, &good);
+        assert!(load(&path).is_ok(), "{file}");
+        for round in 0..400 {
+            let mut bytes = good.clone();
+            match round % 4 {
+                0 => bytes.truncate(next(good.len())),
+                1 => {
+                    let at = next(good.len());
+                    bytes[at] = next(256) as u8;
+                }
+                2 => {
+                    // sizes lie in runs of bytes
+                    let at = next(good.len() - 8);
+                    bytes[at..at + 1 + next(8)].fill(0xff);
+                }
+                _ => {
+                    let (from, to, n) = (next(good.len() - 64), next(good.len() - 64), next(64));
+                    bytes.copy_within(from..from + n, to);
+                }
+            }
+            std::fs::write(&path, &bytes).unwrap();
+            LARGEST.store(0, Ordering::Relaxed);
+            let result = catch_unwind(AssertUnwindSafe(|| load(&path)));
+            let largest = LARGEST.load(Ordering::Relaxed);
+            let result = result.unwrap_or_else(|_| panic!("{file}, round {round} panics"));
+            refused += usize::from(result.is_err());
+            assert!(largest < 4 << 20, "{file}, round {round}: allocated {largest} bytes at once");
+        }
+        std::fs::remove_file(&path).unwrap();
+    }
+    assert!(refused > 1000, "{refused}");
 }

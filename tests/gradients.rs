@@ -599,6 +599,7 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("SoftmaxBackwardDataBackward0", "the fused gradient is never recorded: with a graph it is composed of other ops"),
     ("LogSoftmaxBackwardDataBackward0", "as above"),
     ("NativeLayerNormBackwardBackward0", "as above"),
+    ("ScaledDotProductFlashAttentionForCpuBackwardBackward0", "as above"),
     ("SearchsortedBackward0", "places are integers"),
 ];
 

@@ -1,6 +1,9 @@
 //! Matrix products over any strides, batched, with `alpha`, `beta * bias` and relu in the same call. Floats go through the
 //! `gemm` crate, integers wrap in plain loops.
 
+#[cfg(target_arch = "x86_64")]
+mod tiles;
+
 use crate::cpu::memory::HostBuf;
 use crate::cpu::simd::{SERIAL, SendPtr, Walk, chunks, twins};
 use crate::cpu::view::{View, ViewMut};
@@ -155,8 +158,23 @@ impl<T: Copy> Product<T> {
     }
 }
 
+/// Products in tiles of our own, where there are such for the type and the CPU; false where they are to be done otherwise.
+#[cfg(target_arch = "x86_64")]
+fn tiled_f32(p: Product<f32>, alpha: f32, beta: f32, relu: bool, split: bool) -> bool {
+    tiles::product(p, alpha, beta, relu, split)
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn tiled_f32(_: Product<f32>, _: f32, _: f32, _: bool, _: bool) -> bool {
+    false
+}
+
+fn tiled_f64(_: Product<f64>, _: f64, _: f64, _: bool, _: bool) -> bool {
+    false
+}
+
 macro_rules! float_gemm {
-    ($t:ident) => {
+    ($t:ident $tiled:ident) => {
         impl Gemm for $t {
             type Scale = $t;
 
@@ -166,6 +184,9 @@ macro_rules! float_gemm {
                 if split && work >= 2 * SERIAL {
                     if p.k >= 2 * K_PIECE && p.m * p.n <= 4096 {
                         return long_inner(p, alpha, beta, relu);
+                    }
+                    if $tiled(p, alpha, beta, relu, true) {
+                        return;
                     }
                     if p.n == 1 || p.m == 1 || p.k <= 64 || p.m >= 16 * p.n {
                         // thin or shallow: independent row blocks, each finished while it is hot
@@ -177,6 +198,9 @@ macro_rules! float_gemm {
                 block_product(p, alpha, beta, relu, split && work >= SPLIT / 2);
 
                 fn block_product(p: Product<$t>, alpha: $t, beta: $t, relu: bool, split: bool) {
+                    if !split && $tiled(p, alpha, beta, relu, false) {
+                        return;
+                    }
                     let rows = if split { (SPLIT / 16 / p.n).max(1) } else { p.m };
                     if p.bias.is_some() {
                         // SAFETY: the strides of the product's operands reach valid elements, by the caller's promise.
@@ -259,6 +283,10 @@ macro_rules! float_gemm {
                 /// `out` and `bias` reach m by n elements.
                 unsafe fn prefill(p: Product<$t>, beta: $t) {
                     let Some((bias, rs, cs)) = p.bias else { return };
+                    if bias.get() == p.out.get() && (rs, cs) == (p.out_rs, p.out_cs) && beta == 1.0 {
+                        // it is there already
+                        return;
+                    }
                     let p = if p.out_cs > p.out_rs { p.transposed() } else { p };
                     let (rs, cs) = if p.m != 0 { p.bias.map_or((rs, cs), |b| (b.1, b.2)) } else { (rs, cs) };
                     for i in 0..p.m {
@@ -311,8 +339,8 @@ macro_rules! float_gemm {
         }
     };
 }
-float_gemm!(f32);
-float_gemm!(f64);
+float_gemm!(f32 tiled_f32);
+float_gemm!(f64 tiled_f64);
 
 macro_rules! int_gemm {
     ($($t:ident)*) => {$(
@@ -522,6 +550,9 @@ mod tests {
             (1, 0, 4, 3),
             (0, 2, 3, 4),
             (2, 300, 200, 150),
+            (1, 15, 1100, 600),
+            (1, 33, 47, 4200),
+            (3, 29, 31, 300),
         ];
         for (i, (batch, m, n, k)) in sizes.into_iter().enumerate() {
             for bits in 0..8 {

@@ -1,5 +1,6 @@
 //! CPU kernels over raw strided views, split by rayon. No tensors here, and nothing of the GPU.
 
+pub mod attention;
 pub mod complex;
 pub mod conv;
 pub mod copy;

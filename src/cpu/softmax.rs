@@ -5,8 +5,8 @@ use crate::cpu::number::Number;
 use crate::cpu::simd::{SendPtr, Walk, chunks, grain, twins};
 use crate::cpu::view::{View, ViewMut, is_contiguous};
 
-/// Values side by side.
-const LANES: usize = 32;
+/// Values side by side: four of the widest vectors, so that what a block costs beside its values is little.
+const LANES: usize = 64;
 /// Columns side by side where the dim is not the contiguous one.
 const WIDTH: usize = 128;
 
@@ -16,10 +16,38 @@ pub trait VecFloat: Number<Acc = Self> {
     fn vec_exp(self, fma: bool) -> Self;
     /// Natural logarithm.
     fn ln(self) -> Self;
+    /// The sum of values side by side, halves added until one is left.
+    #[inline(always)]
+    fn sum_of(lanes: &[Self; LANES]) -> Self {
+        fold_lanes(*lanes, Self::add)
+    }
+    /// The maximum of values side by side, none of which is NaN.
+    #[inline(always)]
+    fn max_of(lanes: &[Self; LANES]) -> Self {
+        fold_lanes(*lanes, Self::larger)
+    }
+    /// The larger one; NaN is passed over, since it comes to its row through the exponentials.
+    fn larger(self, other: Self) -> Self;
+}
+
+/// Folds f32 side by side in registers, in the order of [`fold_lanes`], whose arrays the compiler keeps in memory.
+#[cfg(target_arch = "x86_64")]
+macro_rules! fold_f32 {
+    ($lanes:ident, $f:ident, $one:ident) => {{
+        use std::arch::x86_64::*;
+        // SAFETY: every x86-64 CPU has SSE; 64 lanes are sixteen quads.
+        unsafe {
+            let quad = |i: usize| _mm_loadu_ps($lanes.as_ptr().add(4 * i));
+            let four = |i: usize| $f($f(quad(i), quad(i + 8)), $f(quad(i + 4), quad(i + 12)));
+            let x = $f($f(four(0), four(2)), $f(four(1), four(3)));
+            let x = $f(x, _mm_movehl_ps(x, x));
+            _mm_cvtss_f32($one(x, _mm_shuffle_ps::<1>(x, x)))
+        }
+    }};
 }
 
 macro_rules! vec_exp {
-    ($t:ident $bits:ident $mantissa:literal $bias:literal $magic:literal $low:literal $high:literal $hi:literal $lo:literal [$($c:literal)*]) => {
+    ($t:ident {$($folds:item)*} $bits:ident $mantissa:literal $bias:literal $magic:literal $low:literal $high:literal $hi:literal $lo:literal [$($c:literal)*]) => {
         impl VecFloat for $t {
             #[inline(always)]
             fn vec_exp(self, fma: bool) -> $t {
@@ -39,25 +67,36 @@ macro_rules! vec_exp {
                 let (a, b) = (i >> 1, i - (i >> 1));
                 let scale = |k: $bits| $t::from_bits(((k + $bias) << $mantissa) as _);
                 let e = p * scale(a) * scale(b);
-                let e = if gone { 0.0 } else { e };
-                if self.is_nan() { self } else { e }
+                // NaN comes through all of it
+                if gone { 0.0 } else { e }
             }
             #[inline(always)]
             fn ln(self) -> $t {
                 $t::ln(self)
             }
+            #[inline(always)]
+            fn larger(self, other: $t) -> $t {
+                self.max(other)
+            }
+            $($folds)*
         }
     };
 }
 // inverse factorials, the last one first: to r^7 for f32 and r^13 for f64 the rest is below half an ulp
-vec_exp!(f32 i32 23 127 12582912.0 -104.0 89.0 0.693359375 -2.121_944_4e-4 [5040.0 720.0 120.0 24.0 6.0 2.0 1.0 1.0]);
-vec_exp!(f64 i64 52 1023 6755399441055744.0 -746.0 710.0 6.931_471_803_691_238e-1 1.908_214_929_270_587_7e-10
+vec_exp!(f32 {
+    #[cfg(target_arch = "x86_64")]
+    #[inline(always)]
+    fn sum_of(lanes: &[f32; LANES]) -> f32 {
+        fold_f32!(lanes, _mm_add_ps, _mm_add_ss)
+    }
+    #[cfg(target_arch = "x86_64")]
+    #[inline(always)]
+    fn max_of(lanes: &[f32; LANES]) -> f32 {
+        fold_f32!(lanes, _mm_max_ps, _mm_max_ss)
+    }
+} i32 23 127 12582912.0 -104.0 89.0 0.693359375 -2.121_944_4e-4 [5040.0 720.0 120.0 24.0 6.0 2.0 1.0 1.0]);
+vec_exp!(f64 {} i64 52 1023 6755399441055744.0 -746.0 710.0 6.931_471_803_691_238e-1 1.908_214_929_270_587_7e-10
     [6227020800.0 479001600.0 39916800.0 3628800.0 362880.0 40320.0 5040.0 720.0 120.0 24.0 6.0 2.0 1.0 1.0]);
-
-#[inline(always)]
-fn greater<A: Number>(a: A, x: A) -> A {
-    if (x > a) | x.is_nan() { x } else { a }
-}
 
 /// `exp(x - max) / sum` along `dim`, or its logarithm. A row of minus infinities gives NaN, as in PyTorch.
 pub fn softmax<T: Number>(out: ViewMut<T>, x: View<T>, dim: usize, log: bool)
@@ -207,15 +246,15 @@ twins!(avx512
         unsafe {
             let mut lanes = [T::Acc::LEAST; LANES];
             blocks!(n, |i, len| for l in 0..len {
-                lanes[l] = greater(lanes[l], (*x.add(i + l)).acc());
+                lanes[l] = lanes[l].larger((*x.add(i + l)).acc());
             });
-            let max = fold_lanes(lanes, greater);
+            let max = T::Acc::max_of(&lanes);
             let mut lanes = [T::Acc::ZERO; LANES];
             if log {
                 blocks!(n, |i, len| for l in 0..len {
                     lanes[l] = lanes[l].add((*x.add(i + l)).acc().sub(max).vec_exp(fma));
                 });
-                let rest = fold_lanes(lanes, T::Acc::add).ln();
+                let rest = T::Acc::sum_of(&lanes).ln();
                 blocks!(n, |i, len| for l in 0..len {
                     out.add(i + l).write(T::from_acc((*x.add(i + l)).acc().sub(max).sub(rest)));
                 });
@@ -226,7 +265,7 @@ twins!(avx512
                     out.add(i + l).write(T::from_acc(e));
                     lanes[l] = lanes[l].add(e);
                 });
-                let scale = T::Acc::ONE.div(fold_lanes(lanes, T::Acc::add));
+                let scale = T::Acc::ONE.div(T::Acc::sum_of(&lanes));
                 blocks!(n, |i, len| for l in 0..len {
                     let e = out.add(i + l);
                     *e = T::from_acc((*e).acc().mul(scale));
@@ -235,11 +274,34 @@ twins!(avx512
                 blocks!(n, |i, len| for l in 0..len {
                     lanes[l] = lanes[l].add((*x.add(i + l)).acc().sub(max).vec_exp(fma));
                 });
-                let scale = T::Acc::ONE.div(fold_lanes(lanes, T::Acc::add));
+                let scale = T::Acc::ONE.div(T::Acc::sum_of(&lanes));
                 blocks!(n, |i, len| for l in 0..len {
                     out.add(i + l).write(T::from_acc((*x.add(i + l)).acc().sub(max).vec_exp(fma).mul(scale)));
                 });
             }
+        }
+    }
+);
+
+twins!(avx512
+    /// Puts `exp(x - max)` in the place of each of `n` values, which the row holds, and gives their maximum and the sum of the
+    /// results.
+    pub fn exp_row[A: VecFloat][A](row: SendPtr<A>, n: usize; fma) -> (A, A) {
+        let row = row.get();
+        // SAFETY: the caller's promise.
+        unsafe {
+            let mut lanes = [A::LEAST; LANES];
+            blocks!(n, |i, len| for l in 0..len {
+                lanes[l] = lanes[l].larger(*row.add(i + l));
+            });
+            let max = A::max_of(&lanes);
+            let mut lanes = [A::ZERO; LANES];
+            blocks!(n, |i, len| for l in 0..len {
+                let e = (*row.add(i + l)).sub(max).vec_exp(fma);
+                row.add(i + l).write(e);
+                lanes[l] = lanes[l].add(e);
+            });
+            (max, A::sum_of(&lanes))
         }
     }
 );
@@ -256,7 +318,7 @@ twins!(avx512
                 let g = (*grad.add(i + l)).acc();
                 lanes[l] = lanes[l].add(if log { g } else { g.mul((*y.add(i + l)).acc()) });
             });
-            let sum = fold_lanes(lanes, T::Acc::add);
+            let sum = T::Acc::sum_of(&lanes);
             blocks!(n, |i, len| for l in 0..len {
                 let (g, v) = ((*grad.add(i + l)).acc(), (*y.add(i + l)).acc());
                 let r = if log { g.sub(v.vec_exp(fma).mul(sum)) } else { v.mul(g.sub(sum)) };
@@ -279,7 +341,7 @@ twins!(avx512
             for k in 0..n {
                 let x = x.add(k * step);
                 for c in 0..len {
-                    max[c] = greater(max[c], (*x.add(c)).acc());
+                    max[c] = max[c].larger((*x.add(c)).acc());
                 }
             }
             for k in 0..n {

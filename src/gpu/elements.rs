@@ -54,7 +54,7 @@ pub(super) enum Grain {
     Atomic,
     /// `f64`
     Double,
-    /// `vec2<u64>`: a [`Grain::Four`] that is only read, see [`super::Recorder::wide_loads`].
+    /// `vec2<u64>`: a [`Grain::Four`] that is read and written by whole vectors only, see [`super::Recorder::wide_loads`].
     Wide,
 }
 
@@ -220,6 +220,21 @@ pub(super) fn store_four(d: DType, g: Grain, b: &str, i: &str, x: &[String; 4]) 
     let mut s = String::new();
     let e: [String; 4] = std::array::from_fn(|k| if d.size() == 8 { x[k].clone() } else { bits(d, &x[k]) });
     match (d.size(), g) {
+        (4, Grain::Wide) => {
+            let _ = writeln!(s, "{b}[{i} >> 2u] = vec2<u64>({}, {});", long(&e[0], &e[1]), long(&e[2], &e[3]));
+        }
+        (8, Grain::Wide) => {
+            let pair = |v: &str| {
+                format!(
+                    "vec2<u64>({})",
+                    [format!("{v}.xy"), format!("{v}.zw")]
+                        .map(|p| long(&format!("{p}.x"), &format!("{p}.y")))
+                        .join(", ")
+                )
+            };
+            let _ = writeln!(s, "let q = vec4<u32>({}, {});\nlet r = vec4<u32>({}, {});", e[0], e[1], e[2], e[3]);
+            let _ = writeln!(s, "let j = {i} >> 1u;\n{b}[j] = {};\n{b}[j + 1u] = {};", pair("q"), pair("r"));
+        }
         (4, Grain::Four) => {
             let _ = writeln!(s, "let q = vec4<u32>({}, {}, {}, {});", e[0], e[1], e[2], e[3]);
             let _ = writeln!(s, "if m == 4u {{ {b}[{i} >> 2u] = q; }} else {{ {b}[{i} >> 2u].x = q.x;");
@@ -270,7 +285,7 @@ pub(super) fn store_four(d: DType, g: Grain, b: &str, i: &str, x: &[String; 4]) 
                 e[0], e[1], e[2], e[3]
             );
             let _ = writeln!(s, "if m == 4u {{ {b}[j] = q; }} else {{");
-            let _ = writeln!(s, "let keep = 0xffffffffu << (8u * m); {b}[j] = ({b}[j] & keep) | (q & ~keep); }}");
+            let _ = writeln!(s, "let keep = 0xffffffffu << (8u * (m & 3u)); {b}[j] = ({b}[j] & keep) | (q & ~keep); }}");
         }
         _ => {
             for (k, x) in x.iter().enumerate() {
@@ -280,6 +295,11 @@ pub(super) fn store_four(d: DType, g: Grain, b: &str, i: &str, x: &[String; 4]) 
         }
     }
     s
+}
+
+/// A long word of two words.
+fn long(low: &str, high: &str) -> String {
+    format!("(u64({low}) | (u64({high}) << 32u))")
 }
 
 /// How many words a scalar parameter takes, and the expression that reads it from them. Scalars come as bits, so that

@@ -73,8 +73,9 @@ impl<'a> Slots<'a> {
         slot
     }
 
-    /// Chooses what each binding's array is made of, by the operands that lie in it.
-    pub fn choose(&mut self, loads: &[Operand], stores: &[Operand], wide: bool) -> Result<()> {
+    /// Chooses what each binding's array is made of, by the operands that lie in it: long words only where asked, and where
+    /// they are stored only `whole`, since parts of one cannot be.
+    pub fn choose(&mut self, loads: &[Operand], stores: &[Operand], wide: bool, whole: bool) -> Result<()> {
         for slot in 0..self.buffers.len() {
             let uses = || loads.iter().chain(stores).filter(|o| o.slot == slot);
             let all = |f: &dyn Fn(&Operand) -> bool| uses().all(f);
@@ -89,7 +90,7 @@ impl<'a> Slots<'a> {
             } else if stores.iter().any(byte_store) {
                 Grain::Atomic
             } else if all(&|o| o.class == Class::Vec && !packed(o.dtype)) {
-                if wide && !self.written[slot] { Grain::Wide } else { Grain::Four }
+                if wide && (whole || !self.written[slot]) { Grain::Wide } else { Grain::Four }
             } else if all(&|o| o.dtype.size() == 8 && o.class != Class::Vec)
                 || all(&|o| o.dtype.size() == 2 && o.class == Class::Vec)
             {
@@ -241,7 +242,9 @@ pub fn run(
         });
     }
     let stored = ops.split_off(loads.len());
-    slots.choose(&ops, &stored, rec.wide_loads())?;
+    // rows of whole quads: no code for the end of one, which software adapters would execute for all
+    let whole = width == 4 && inner.is_multiple_of(4);
+    slots.choose(&ops, &stored, rec.wide_loads(), whole)?;
     ensure!(
         slots.buffers.len() <= rec.limits().max_storage_buffers_per_shader_stage as usize,
         Device,
@@ -251,7 +254,7 @@ pub fn run(
     );
 
     let mut key = String::with_capacity(128);
-    let _ = write!(key, "pw{rank}.{width}.");
+    let _ = write!(key, "pw{rank}.{width}{}.", if whole { "w" } else { "" });
     for o in ops.iter().chain(&stored) {
         key.push(o.class.code());
         let _ = write!(key, "{}", o.slot);
@@ -279,7 +282,7 @@ pub fn run(
     let k = rec.kernel(&key, || {
         Ok(KernelSource {
             label: p.label(),
-            wgsl: source(p, rank, width, &ops, &stored, &slots),
+            wgsl: source(p, rank, width, whole, &ops, &stored, &slots),
             bindings: slots.accesses(),
             overrides: Vec::new(),
             param_bytes,
@@ -289,7 +292,15 @@ pub fn run(
     Ok(true)
 }
 
-fn source(p: &Program, rank: usize, width: usize, loads: &[Operand], stores: &[Operand], slots: &Slots<'_>) -> String {
+fn source(
+    p: &Program,
+    rank: usize,
+    width: usize,
+    whole: bool,
+    loads: &[Operand],
+    stores: &[Operand],
+    slots: &Slots<'_>,
+) -> String {
     let mut t = String::with_capacity(4096);
     let all = || loads.iter().chain(stores).enumerate();
     let _ = write!(t, "struct Params {{ {}units: u32, inner: u32, chunks: u32, ", body::scalar_members(p, is_raw(p)));
@@ -330,7 +341,7 @@ if t >= P.units {{ return; }}"
         t.push_str("let i0 = row;\n");
     }
     if width == 4 {
-        t.push_str("let m = min(4u, P.inner - c);\n");
+        t.push_str(if whole { "const m = 4u;\n" } else { "let m = min(4u, P.inner - c);\n" });
         if loads.iter().any(|o| o.class == Class::Strided) {
             // lanes past the end load the last element again
             t.push_str("let e1 = min(1u, m - 1u);\nlet e2 = min(2u, m - 1u);\nlet e3 = m - 1u;\n");

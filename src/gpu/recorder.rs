@@ -82,6 +82,7 @@ pub struct Recorder {
     limits: wgpu::Limits,
     subgroup_size: u32,
     wide_loads: bool,
+    software: bool,
     variant: Variant,
     name: String,
     // the pass borrows the encoder (its lifetime is forgotten): declared first, so that it drops first
@@ -141,12 +142,13 @@ impl Recorder {
         let fixed = info.subgroup_min_size == info.subgroup_max_size;
         let subgroup_size =
             if fixed && device.features().contains(wgpu::Features::SUBGROUP) { info.subgroup_min_size } else { 0 };
-        let wide_loads =
-            info.device_type == wgpu::DeviceType::Cpu && device.features().contains(wgpu::Features::SHADER_INT64);
+        let software = info.device_type == wgpu::DeviceType::Cpu;
+        let wide_loads = software && device.features().contains(wgpu::Features::SHADER_INT64);
         Ok(Recorder {
             subgroup_size,
             variant: Variant::from_env()?,
             wide_loads,
+            software,
             params: Params::new(&device, &limits),
             pipelines: Pipelines::new(),
             readbacks: Readbacks::default(),
@@ -200,6 +202,11 @@ impl Recorder {
     /// True where kernels should load long words: a software adapter that puts loads together word by word.
     pub fn wide_loads(&self) -> bool {
         self.wide_loads
+    }
+
+    /// True on a software adapter: it executes what a branch jumps over, with all lanes masked.
+    pub fn software(&self) -> bool {
+        self.software
     }
 
     /// What was done so far.

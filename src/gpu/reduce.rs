@@ -227,7 +227,7 @@ pub(super) fn reduce_as(
         params.extend([f32::NEG_INFINITY.to_bits(), inf, f32::NAN.to_bits(), (dof as f32).to_bits(), rest.to_bits()]);
     };
 
-    slots.choose(&job.loads, if two { &[] } else { &job.outs }, rec.wide_loads())?;
+    slots.choose(&job.loads, if two { &[] } else { &job.outs }, rec.wide_loads(), false)?;
     let mut key = job.key(&slots);
     let total = if columns { outputs / kept_inner * chunks * splits } else { outputs * splits };
     let mut params: Vec<u32> = Vec::with_capacity(48);
@@ -279,7 +279,7 @@ pub(super) fn reduce_as(
     rec.dispatch(k, &buffers, &params, groups)?;
 
     if let Some(parts) = &parts {
-        last.choose(&[], &job.outs, false)?;
+        last.choose(&[], &job.outs, false, false)?;
         let group = if force.is_some() { plan.group } else { !software && splits >= 64 };
         key.clear();
         let _ = write!(key, "red2 {} {:?} {nk} {group}.", kind.code(), dtype);

@@ -1,11 +1,19 @@
 //! Files: formats in and out, each with errors that name the file, and writes that leave nothing half-written.
 
 pub mod idx;
+mod npy;
 pub mod safetensors;
 mod state;
+mod torch;
+mod value;
+mod zip;
 
+pub use npy::{load_npy, load_npz, save_npy, save_npz, save_npz_compressed};
 pub use state::{load_safetensors, save_safetensors};
+pub use torch::{load, load_to, save};
+pub use value::{Dict, DictKind, Key, Value};
 
+use crate::dtype::DType;
 use crate::error::{Error, Result};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -44,6 +52,14 @@ fn usual_permissions(path: &Path, temporary: &Path) -> Result<std::fs::Permissio
     let made = || std::fs::File::create(temporary).and_then(|f| f.metadata());
     let metadata = std::fs::metadata(path).or_else(|_| made()).map_err(|e| Error::io(path, e))?;
     Ok(metadata.permissions())
+}
+
+/// PyTorch's and NumPy's own limit of a tensor's dims.
+const MOST_DIMS: usize = 64;
+
+/// Turns the bytes of each element round; of a complex one, those of each part.
+fn swap_elements(bytes: &mut [u8], dtype: DType) {
+    bytes.chunks_exact_mut(dtype.to_real().size()).for_each(<[u8]>::reverse);
 }
 
 #[cfg(test)]

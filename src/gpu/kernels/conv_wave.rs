@@ -40,7 +40,9 @@ impl Unit {
     /// `Unit`, `UNIT` and `unit(v, i)`: the elements i.. of four.
     fn wgsl(self, wide: bool) -> &'static str {
         match (self.0, wide) {
-            (4, _) => "alias Unit = Quad;\nconst UNIT: u32 = 4u;\nfn unit(v: vec4<f32>, i: u32) -> Unit { return pack(v); }\n",
+            (4, _) => {
+                "alias Unit = Quad;\nconst UNIT: u32 = 4u;\nfn unit(v: vec4<f32>, i: u32) -> Unit { return pack(v); }\n"
+            }
             (2, true) => {
                 "alias Unit = u64;\nconst UNIT: u32 = 2u;\nfn unit(v: vec4<f32>, i: u32) -> Unit {
     let q = pack(v);\n    return select(q.x, q.y, i != 0u);\n}\n"
@@ -88,7 +90,9 @@ pub(super) fn wgsl(rows: usize, [kh, kw]: [usize; 2], unit: Unit, wide: bool) ->
     }
     s.push_str("}\nfn window(plane: u32, tap: u32, row: u32, top: u32, x: u32, mine: bool) {\n");
     let call = |ky: &str| {
-        format!("window_row(plane, tap + {ky} * P.weight_y, row, top * P.stride_h + {ky} * P.dilation_h - P.pad_h, x, mine);\n")
+        format!(
+            "window_row(plane, tap + {ky} * P.weight_y, row, top * P.stride_h + {ky} * P.dilation_h - P.pad_h, x, mine);\n"
+        )
     };
     if kh * kw <= WRITTEN_TAPS {
         for ky in 0..kh {
@@ -128,7 +132,11 @@ struct Walk {
 /// Whether a row of outputs fills octets well enough, and windows move by one.
 fn suits(rec: &Recorder, s: &Sizes, spec: &ConvSpec, width: usize) -> bool {
     let full = width.div_ceil(OCTET) * OCTET;
-    rec.waves() && spec.stride[1] == 1 && spec.dilation[1] == 1 && (2..=WRITTEN_WIDTH).contains(&s.kernel[1]) && 2 * width > full
+    rec.waves()
+        && spec.stride[1] == 1
+        && spec.dilation[1] == 1
+        && (2..=WRITTEN_WIDTH).contains(&s.kernel[1])
+        && 2 * width > full
 }
 
 /// The forward pass; false where it does not suit.

@@ -225,6 +225,11 @@ fn most(rec: &Recorder, buffers: usize) -> usize {
     (rec.limits().max_storage_buffers_per_shader_stage as usize / buffers).clamp(1, PARTS)
 }
 
+/// Whether a parameter gets a dispatch of its own: on software adapters all its workgroups pay for the parts that are not theirs.
+fn alone(software: bool, p: &GpuView) -> bool {
+    software && p.numel() > 32 * BLOCK
+}
+
 /// A part's words, and the workgroups before it counted on.
 fn part(words: &mut Vec<u32>, groups: &mut usize, views: &[&GpuView]) -> Result<()> {
     let n = views[0].numel();
@@ -264,7 +269,8 @@ pub fn sgd(rec: &mut Recorder, how: &Sgd, params: &[SgdParam]) -> Result<()> {
         }
     }
     // what has its first step is not what has its second
-    todo.sort_by_key(|p| p.state.is_some_and(|s| s.1));
+    let software = rec.software();
+    todo.sort_by_key(|p| (p.state.is_some_and(|s| s.1), alone(software, &p.param)));
     let buffers = |p: &SgdParam| {
         let mut b = vec![p.grad.buffer.clone(), p.param.buffer.clone()];
         b.extend(p.state.map(|s| s.0.buffer.clone()));
@@ -273,7 +279,8 @@ pub fn sgd(rec: &mut Recorder, how: &Sgd, params: &[SgdParam]) -> Result<()> {
     let alike = |a: &SgdParam, b: &SgdParam| {
         let (x, y) = (buffers(a), buffers(b));
         let (x, y): (Vec<&Buffer>, Vec<&Buffer>) = (x.iter().collect(), y.iter().collect());
-        a.state.map(|s| s.1) == b.state.map(|s| s.1) && apart(&x, &y)
+        let together = !alone(software, &a.param) && !alone(software, &b.param);
+        together && a.state.map(|s| s.1) == b.state.map(|s| s.1) && apart(&x, &y)
     };
     let states: &[&str] = if carries { &["state"] } else { &[] };
     for chunk in cut(&todo, most(rec, 2 + states.len()), alike) {
@@ -310,13 +317,15 @@ pub fn adam(rec: &mut Recorder, how: &Adam, params: &[AdamParam]) -> Result<()> 
             todo.push(*p);
         }
     }
-    todo.sort_by_key(|p| p.step);
+    let software = rec.software();
+    todo.sort_by_key(|p| (p.step, alone(software, &p.param)));
     let alike = |a: &AdamParam, b: &AdamParam| {
         let all = |p: &AdamParam| {
             [p.grad.buffer.clone(), p.param.buffer.clone(), p.mean.buffer.clone(), p.square.buffer.clone()]
         };
         let (x, y) = (all(a), all(b));
-        a.step == b.step && apart(&x.each_ref(), &y.each_ref())
+        let together = !alone(software, &a.param) && !alone(software, &b.param);
+        together && a.step == b.step && apart(&x.each_ref(), &y.each_ref())
     };
     for chunk in cut(&todo, most(rec, 4), alike) {
         let grain = Grain::of(rec, chunk.iter().flat_map(|p| [&p.param, &p.grad, &p.mean, &p.square]));
