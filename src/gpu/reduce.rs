@@ -23,6 +23,9 @@ use smallvec::{SmallVec, smallvec};
 use std::borrow::Cow;
 use std::fmt::Write;
 
+/// Instructions of a program that kernels hold several times over: longer ones take too long to compile.
+const SHORT: usize = 4;
+
 /// One side of the iteration (kept or reduced dims), collapsed.
 struct Side {
     sizes: Dims,
@@ -164,11 +167,15 @@ pub(super) fn reduce_as(
             (_, true) => (if software { 512 } else { 2048 } / outputs, 4 * GROUP as usize),
             (_, false) => (2048 / outputs, 64),
         };
-        Plan { columns, group, splits: wanted.min(steps / least).max(1) }
+        let stride = if software && !group && p.instrs.len() <= SHORT { 4 } else { 1 };
+        Plan { columns, group, splits: wanted.min(steps / least).max(1), stride }
     });
-    let part = steps.div_ceil(plan.splits).max(1);
+    // turns of several steps are for one reduced dim of whole quads
+    let whole = width == 4 && lanes.is_multiple_of(4) && reduced.sizes.len() == 1;
+    let stride = if whole && steps.is_multiple_of(plan.stride) { plan.stride } else { 1 };
+    let part = steps.div_ceil(plan.splits).max(1).next_multiple_of(stride);
     let splits = steps.div_ceil(part).max(1);
-    let plan = Plan { splits, ..plan };
+    let plan = Plan { splits, stride, ..plan };
 
     let mut slots = Slots::default();
     let mut ops = Vec::with_capacity(loads.len());

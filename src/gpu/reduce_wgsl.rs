@@ -24,6 +24,8 @@ pub(super) struct Plan {
     pub group: bool,
     /// Parts that each row is split into.
     pub splits: usize,
+    /// Steps that a turn of the loop takes, whose lanes are all there; more than 1 for software adapters, where turns cost.
+    pub stride: usize,
 }
 
 /// Everything that the two kernels of a reduction are written from.
@@ -66,8 +68,8 @@ impl Job<'_> {
 
     pub fn key(&self, slots: &Slots<'_>) -> String {
         let mut key = String::with_capacity(128);
-        let Plan { columns, group, splits } = self.plan;
-        let _ = write!(key, "red {} {columns} {group} {} {}", self.kind.code(), splits > 1, self.width);
+        let Plan { columns, group, splits, stride } = self.plan;
+        let _ = write!(key, "red {} {columns} {group} {} {} {stride}", self.kind.code(), splits > 1, self.width);
         let _ = write!(key, " {}.{}.", self.kept.len(), self.reduced.len());
         for o in &self.loads {
             key.push(o.class.code());
@@ -128,7 +130,7 @@ impl Job<'_> {
     }
 
     pub fn first_pass(&self, slots: &Slots<'_>) -> String {
-        let Plan { columns, group, splits } = self.plan;
+        let Plan { columns, group, splits, stride } = self.plan;
         let (nk, nr, two) = (self.kept.len(), self.reduced.len(), splits > 1);
         // dims that are decomposed: all but the one that lanes run along
         let (dk, dr) = (nk - columns as usize, nr - !columns as usize);
@@ -207,59 +209,16 @@ impl Job<'_> {
         let (first, step) = if group { (" + lid", GROUP) } else { ("", 1) };
         let _ = writeln!(
             t,
-            "let end = min(P.steps, (s + 1u) * P.part);\nfor (var u = s * P.part{first}; u < end; u = u + {step}u) {{"
+            "let end = min(P.steps, (s + 1u) * P.part);\nfor (var turn = s * P.part{first}; turn < end; turn = turn + {}u) {{",
+            step * stride as u32
         );
-        if columns {
-            decompose(&mut t, "u", "j", "r", dr);
-        } else if nr == 1 {
-            let _ = writeln!(t, "let c = u * {w}u;\nlet at = c;");
-        } else {
-            let _ =
-                writeln!(t, "let jr = u / P.chunks;\nlet c = (u - jr * P.chunks) * {w}u;\nlet at = jr * P.inner + c;");
-            decompose(&mut t, "jr", "j", "r", dr);
-        }
-        if !columns && w == 4 {
-            t.push_str("let m = min(4u, P.inner - c);\nlet e1 = min(1u, m - 1u);\nlet e2 = min(2u, m - 1u);\nlet e3 = m - 1u;\n");
-        }
-        let mut values: Vec<[String; 4]> = Vec::new();
-        for (k, o) in self.loads.iter().enumerate() {
-            let (g, b) = (slots.grains[o.slot], format!("b{}", o.slot));
-            let _ = write!(t, "let z{k} = a{k}");
-            if o.class != Class::Const {
-                for d in 0..dr {
-                    let _ = write!(t, " + j{d} * P.q{k}_{d}");
-                }
-            }
-            t.push_str(if !columns && o.class == Class::Vec { " + c;\n" } else { ";\n" });
-            let z = format!("z{k}");
-            match o.class {
-                Class::Const | Class::Splat => {
-                    let _ = writeln!(t, "let x{k} = {};", load_one(o.dtype, g, &b, &z));
-                    values.push(std::array::from_fn(|_| format!("x{k}")));
-                }
-                Class::Vec => {
-                    let (lines, x) = load_four(o.dtype, g, &b, &z, &format!("_{k}"));
-                    t.push_str(&lines);
-                    values.push(x);
-                }
-                Class::Strided => {
-                    for l in 0..w {
-                        let lane = if l == 0 { "c".into() } else { format!("(c + e{l})") };
-                        let _ = writeln!(t, "let y{k}_{l} = {z} + {lane} * P.n{k};");
-                        let _ = writeln!(t, "let x{k}_{l} = {};", load_one(o.dtype, g, &b, &format!("y{k}_{l}")));
-                    }
-                    values.push(std::array::from_fn(|l| format!("x{k}_{l}")));
-                }
-            }
-        }
-        for l in 0..w {
-            let args: Vec<&str> = values.iter().map(|v| v[l].as_str()).collect();
-            let at = if columns { "u".into() } else { format!("at + {l}u") };
-            let take = format!("acc{l} = wt_take(acc{l}, wt_body({}), {at});", args.join(", "));
-            let _ = if columns || l == 0 { writeln!(t, "{take}") } else { writeln!(t, "if m > {l}u {{ {take} }}") };
+        for k in 0..stride as u32 {
+            let _ = writeln!(t, "{{\nlet u = turn + {}u;", k * step);
+            self.take_step(&mut t, slots);
+            t.push_str("}\n");
         }
         if blocks {
-            t.push_str("taken = taken + 1u;\nif (taken & 63u) == 0u {\n");
+            let _ = writeln!(t, "taken = taken + 1u;\nif (taken & {}u) == 0u {{", 64 / stride - 1);
             for l in 0..w {
                 let _ = writeln!(t, "all{l} = wt_join(all{l}, acc{l});\nacc{l} = wt_start();");
             }
@@ -302,6 +261,63 @@ impl Job<'_> {
         }
         t.push_str("}\n");
         t
+    }
+
+    /// Statements that fold step `u` of a row (or column) into the accumulators.
+    fn take_step(&self, t: &mut String, slots: &Slots<'_>) {
+        let Plan { columns, stride, .. } = self.plan;
+        let (nr, w) = (self.reduced.len(), self.width);
+        let dr = nr - !columns as usize;
+        if columns {
+            decompose(t, "u", "j", "r", dr);
+        } else if nr == 1 {
+            let _ = writeln!(t, "let c = u * {w}u;\nlet at = c;");
+        } else {
+            let _ =
+                writeln!(t, "let jr = u / P.chunks;\nlet c = (u - jr * P.chunks) * {w}u;\nlet at = jr * P.inner + c;");
+            decompose(t, "jr", "j", "r", dr);
+        }
+        if !columns && w == 4 {
+            t.push_str("let m = min(4u, P.inner - c);\nlet e1 = min(1u, m - 1u);\nlet e2 = min(2u, m - 1u);\nlet e3 = m - 1u;\n");
+        }
+        let mut values: Vec<[String; 4]> = Vec::new();
+        for (k, o) in self.loads.iter().enumerate() {
+            let (g, b) = (slots.grains[o.slot], format!("b{}", o.slot));
+            let _ = write!(t, "let z{k} = a{k}");
+            if o.class != Class::Const {
+                for d in 0..dr {
+                    let _ = write!(t, " + j{d} * P.q{k}_{d}");
+                }
+            }
+            t.push_str(if !columns && o.class == Class::Vec { " + c;\n" } else { ";\n" });
+            let z = format!("z{k}");
+            match o.class {
+                Class::Const | Class::Splat => {
+                    let _ = writeln!(t, "let x{k} = {};", load_one(o.dtype, g, &b, &z));
+                    values.push(std::array::from_fn(|_| format!("x{k}")));
+                }
+                Class::Vec => {
+                    let (lines, x) = load_four(o.dtype, g, &b, &z, &format!("_{k}"));
+                    t.push_str(&lines);
+                    values.push(x);
+                }
+                Class::Strided => {
+                    for l in 0..w {
+                        let lane = if l == 0 { "c".into() } else { format!("(c + e{l})") };
+                        let _ = writeln!(t, "let y{k}_{l} = {z} + {lane} * P.n{k};");
+                        let _ = writeln!(t, "let x{k}_{l} = {};", load_one(o.dtype, g, &b, &format!("y{k}_{l}")));
+                    }
+                    values.push(std::array::from_fn(|l| format!("x{k}_{l}")));
+                }
+            }
+        }
+        for l in 0..w {
+            let args: Vec<&str> = values.iter().map(|v| v[l].as_str()).collect();
+            let at = if columns { "u".into() } else { format!("at + {l}u") };
+            let take = format!("acc{l} = wt_take(acc{l}, wt_body({}), {at});", args.join(", "));
+            let all = columns || l == 0 || stride > 1;
+            let _ = if all { writeln!(t, "{take}") } else { writeln!(t, "if m > {l}u {{ {take} }}") };
+        }
     }
 
     pub fn second_pass(&self, slots: &Slots<'_>, group: bool) -> String {

@@ -202,9 +202,9 @@ fn every_reduction_in_every_language() {
     let b = buffers(&g, 4);
     use ReduceKind::*;
     let kinds = [Sum, Prod, Max, Min, ArgMax, ArgMin, MaxIndex, MinIndex, Any, All, Var { correction: 1.0 }];
-    let plans: Vec<Plan> = [(false, false), (false, true), (true, false)]
+    let plans: Vec<Plan> = [(false, false, 1), (false, true, 1), (true, false, 1), (false, false, 4), (true, false, 4)]
         .into_iter()
-        .flat_map(|(columns, group)| [1, 3].map(|splits| Plan { columns, group, splits }))
+        .flat_map(|(columns, group, stride)| [1, 3].map(|splits| Plan { columns, group, splits, stride }))
         .collect();
     let cases: [(&[usize], &[bool]); 4] = [
         (&[640], &[true]),

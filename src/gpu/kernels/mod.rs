@@ -15,6 +15,7 @@ pub mod pool;
 #[cfg(all(test, target_os = "linux"))]
 mod radv_tests;
 pub mod random;
+mod rows_wave;
 pub mod scan;
 pub mod softmax;
 pub mod sort;

@@ -1,10 +1,12 @@
 //! Layer normalisation of the rows of contiguous tensors, with the statistics that its gradient reads.
 //!
 //! Rows of 64 and more take a workgroup each, which holds those that fit in its registers; shorter ones take one invocation.
+//! Software adapters hold rows in lanes: `rows_wave.rs`.
 
+use super::rows_wave::Rows;
 use super::{TOTAL, held, need_dense, need_f32, quad, source, word};
 use crate::error::{Result, ensure};
-use crate::gpu::{GpuView, Recorder};
+use crate::gpu::{GpuView, KernelId, Recorder};
 
 /// The shortest row that a workgroup takes together.
 const LONG: usize = 64;
@@ -13,6 +15,39 @@ const PARAMS: &str = include_str!("../../../shaders/layer_norm_params.wgsl");
 const EACH: &str = include_str!("../../../shaders/layer_norm.wgsl");
 const ROW: &str = include_str!("../../../shaders/layer_norm_row.wgsl");
 const QUADS: &str = include_str!("../../../shaders/layer_norm_quads.wgsl");
+
+const WAVE: &str = include_str!("../../../shaders/layer_norm_wave.wgsl");
+
+/// The kernel for rows that lanes hold.
+fn wave(rec: &mut Recorder, rows: Rows, weight: bool, bias: bool) -> Result<KernelId> {
+    let pieces = || {
+        let (mut names, mut factors, mut value) = (String::new(), String::new(), "v# * rstd".to_string());
+        if weight {
+            names += &rows.variables("w");
+            factors += "w# = quad(WEIGHT[P.weight + CLAMPED]); ";
+            value += " * w#";
+        }
+        if bias {
+            names += &rows.variables("b");
+            factors += "b# = quad(BIAS[P.bias + CLAMPED]); ";
+            value += " + b#";
+        }
+        let squares = "v# = INSIDE(v# - mean); s += v# * v#;";
+        vec![
+            rows.total("row_total", "Add"),
+            rows.total("row_squares", "Add"),
+            names,
+            rows.variables("v"),
+            rows.each("fn load_factors(lane: u32)", "", &factors, ""),
+            rows.load("v", "X"),
+            rows.fold("fn sum_of(lane: u32)", "vec4<f32>()", "s += INSIDE(v#);"),
+            rows.fold("fn squares(mean: f32, lane: u32)", "vec4<f32>()", squares),
+            rows.store("fn finish(at: u32, lane: u32, rstd: f32)", &value),
+            WAVE.into(),
+        ]
+    };
+    rows.kernel(rec, &format!("layer norm wave {weight} {bias}"), pieces, [3, 3, 10])
+}
 
 /// Operands of [`layer_norm`]: rows of `n` elements, weight and bias of `n`, a mean and an `rstd` for each row.
 pub struct LayerNorm<'a> {
@@ -57,6 +92,14 @@ pub fn layer_norm(rec: &mut Recorder, p: &LayerNorm) -> Result<()> {
     word(p.x.numel())?;
     let buffers = [p.x.buffer, weight.buffer, bias.buffer, out.buffer, mean.buffer, rstd.buffer];
     let offsets = [p.x.offset, weight.offset, bias.offset, out.offset];
+    if let Some(held) = Rows::of(rec, p.n, &offsets, 4) {
+        let k = wave(rec, held, p.weight.is_some(), p.bias.is_some())?;
+        // as many rows to a workgroup as leave work for all cores
+        let each = (held.groups(rows, 1) / 64).clamp(1, 32);
+        [1, 3, 4, 5, 6].into_iter().for_each(|i| params[i] /= 4);
+        params[2] = word(each)?;
+        return rec.dispatch(k, &buffers, &params, held.groups(rows, each) as u32);
+    }
     if p.n >= LONG && held(p.n, &offsets) {
         let wide = rec.wide_loads();
         let make = || Ok(source("layer norm quads", &[quad(wide), TOTAL, QUADS], 3, 3, 10));
@@ -91,35 +134,48 @@ mod tests {
             (5, 516, true, true),
             (6, 1020, false, true),
             (2, 5000, true, true),
+            // by lanes, and by one to eight subgroups
+            (2100, 4, true, true),
+            (700, 32, true, false),
+            (131, 36, false, false),
+            (200, 60, false, true),
+            (150, 252, true, true),
+            (131, 256, true, true),
+            (131, 516, true, true),
+            (130, 1024, true, true),
+            (66, 1536, true, true),
+            (66, 2048, false, false),
         ] {
             // by fours, and not
-            let x = Host::laid(&g, &[rows, n], &[0, 1], if n % 3 == 0 { 4 } else { 2 }, 1);
-            let (w, b) = (Host::noise(&g, &[n], 2), Host::noise(&g, &[n], 3));
-            let empty = |shape: &[usize]| Host::dense(&g, vec![9f32; shape.iter().product()], shape);
-            let (y, mean, rstd) = (empty(&[rows, n]), empty(&[rows, 1]), empty(&[rows, 1]));
-            let p = LayerNorm {
-                x: x.view(),
-                weight: weight.then(|| w.view()),
-                bias: bias.then(|| b.view()),
-                out: [y.view(), mean.view(), rstd.view()],
-                n,
-                eps: 1e-3,
-            };
-            layer_norm(&mut g.lock(), &p).unwrap();
-            let (mut want, mut means) = (Vec::new(), Vec::new());
-            for r in 0..rows {
-                let v: Vec<f64> = (0..n).map(|j| x.at(&[r, j]) as f64).collect();
-                let m = v.iter().sum::<f64>() / n as f64;
-                let var = v.iter().map(|v| (v - m) * (v - m)).sum::<f64>() / n as f64;
-                means.push(m);
-                for j in 0..n {
-                    let factor = if weight { w.data[j] as f64 } else { 1.0 };
-                    let term = if bias { b.data[j] as f64 } else { 0.0 };
-                    want.push((v[j] - m) / (var + 1e-3).sqrt() * factor + term);
+            for offset in [2, 4] {
+                let x = Host::laid(&g, &[rows, n], &[0, 1], offset, 1);
+                let (w, b) = (Host::noise(&g, &[n], 2), Host::noise(&g, &[n], 3));
+                let empty = |shape: &[usize]| Host::dense(&g, vec![9f32; shape.iter().product()], shape);
+                let (y, mean, rstd) = (empty(&[rows, n]), empty(&[rows, 1]), empty(&[rows, 1]));
+                let p = LayerNorm {
+                    x: x.view(),
+                    weight: weight.then(|| w.view()),
+                    bias: bias.then(|| b.view()),
+                    out: [y.view(), mean.view(), rstd.view()],
+                    n,
+                    eps: 1e-3,
+                };
+                layer_norm(&mut g.lock(), &p).unwrap();
+                let (mut want, mut means) = (Vec::new(), Vec::new());
+                for r in 0..rows {
+                    let v: Vec<f64> = (0..n).map(|j| x.at(&[r, j]) as f64).collect();
+                    let m = v.iter().sum::<f64>() / n as f64;
+                    let var = v.iter().map(|v| (v - m) * (v - m)).sum::<f64>() / n as f64;
+                    means.push(m);
+                    for j in 0..n {
+                        let factor = if weight { w.data[j] as f64 } else { 1.0 };
+                        let term = if bias { b.data[j] as f64 } else { 0.0 };
+                        want.push((v[j] - m) / (var + 1e-3).sqrt() * factor + term);
+                    }
                 }
+                close(&format!("{rows} rows of {n}"), &down::<f32>(&g, &y.buffer, rows * n), &want, 2e-5);
+                close(&format!("means of {rows} rows of {n}"), &down::<f32>(&g, &mean.buffer, rows), &means, 1e-5);
             }
-            close(&format!("{rows} rows of {n}"), &down::<f32>(&g, &y.buffer, rows * n), &want, 2e-5);
-            close(&format!("means of {rows} rows of {n}"), &down::<f32>(&g, &mean.buffer, rows), &means, 1e-5);
         }
     }
 }

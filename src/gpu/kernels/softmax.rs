@@ -1,8 +1,9 @@
 //! Softmax and log-softmax over any dim of contiguous tensors, and their gradients from output and gradient.
 //!
 //! Rows of 64 and more along the last dim take a workgroup each, all others one invocation: short rows have no work to share,
-//! and rows across memory are read side by side.
+//! and rows across memory are read side by side. Software adapters hold rows in lanes: `rows_wave.rs`.
 
+use super::rows_wave::Rows;
 use super::{TOTAL, exp_log, held, need_dense, need_f32, quad, source, word};
 use crate::error::{Result, ensure};
 use crate::gpu::{GpuView, KernelId, Recorder};
@@ -17,11 +18,59 @@ const ROW_GRAD: &str = include_str!("../../../shaders/softmax_row_grad.wgsl");
 const QUADS: &str = include_str!("../../../shaders/softmax_quads.wgsl");
 const QUADS_GRAD: &str = include_str!("../../../shaders/softmax_quads_grad.wgsl");
 
+const WAVE: &str = include_str!("../../../shaders/softmax_wave.wgsl");
+const WAVE_GRAD: &str = include_str!("../../../shaders/softmax_wave_grad.wgsl");
+
 /// A kernel for rows that a workgroup holds.
 fn quads(rec: &mut Recorder, label: &str, body: &str, read: usize) -> Result<KernelId> {
     let wide = rec.wide_loads();
     let make = || Ok(source(label, &[&exp_log(), quad(wide), TOTAL, body], read, 1, 6));
     rec.kernel(&format!("{label} {wide}"), make)
+}
+
+/// The kernel for rows that lanes hold.
+fn wave(rec: &mut Recorder, rows: Rows, log: bool) -> Result<KernelId> {
+    // the logarithm wants differences from the maximum, the other their exponentials
+    let (label, keep, finish) =
+        if log { ("log_softmax wave", "", "v# - m_log(sum)") } else { ("softmax wave", "v# = e#;", "v# / sum") };
+    let powers = || format!("v# -= top; let e# = exp4(v#); s += INSIDE(e#); {keep}");
+    let pieces = || {
+        vec![
+            exp_log(),
+            rows.total("row_max", "Max"),
+            rows.total("row_total", "Add"),
+            rows.variables("v"),
+            rows.load("v", "X"),
+            rows.fold("fn largest(lane: u32)", "v0", "s = max(s, v#);"),
+            rows.fold("fn exponentials(top: f32, lane: u32)", "vec4<f32>()", &powers()),
+            rows.store("fn finish(at: u32, lane: u32, sum: f32)", finish),
+            WAVE.into(),
+        ]
+    };
+    rows.kernel(rec, label, pieces, [1, 1, 4])
+}
+
+/// The kernel for gradients of rows that lanes hold.
+fn wave_grad(rec: &mut Recorder, rows: Rows, log: bool) -> Result<KernelId> {
+    let (label, term, slope) = if log {
+        ("log_softmax wave gradient", "s += INSIDE(g#);", "g# - exp4(y#) * sum")
+    } else {
+        ("softmax wave gradient", "s += INSIDE(g# * y#);", "y# * (g# - sum)")
+    };
+    let pieces = || {
+        vec![
+            exp_log(),
+            rows.total("row_total", "Add"),
+            rows.variables("y"),
+            rows.variables("g"),
+            rows.load("y", "Y"),
+            rows.load("g", "GRAD"),
+            rows.fold("fn terms(lane: u32)", "vec4<f32>()", term),
+            rows.store("fn finish(at: u32, lane: u32, sum: f32)", slope),
+            WAVE_GRAD.into(),
+        ]
+    };
+    rows.kernel(rec, label, pieces, [2, 1, 5])
 }
 
 /// Sizes before, of and after a dim.
@@ -44,8 +93,13 @@ pub fn softmax(rec: &mut Recorder, x: &GpuView, out: &GpuView, dim: usize, log: 
     let rows = outer * inner;
     let ends = [word(x.offset)?, word(out.offset)?, f32::NEG_INFINITY.to_bits()];
     word(x.numel())?;
-    let log = u32::from(log);
     let buffers = [x.buffer, out.buffer];
+    if let Some(held) = Rows::of(rec, n, &[x.offset, out.offset], 2).filter(|_| inner == 1) {
+        let k = wave(rec, held, log)?;
+        let params = [word(rows)?, word(n / 4)?, ends[0] / 4, ends[1] / 4];
+        return rec.dispatch(k, &buffers, &params, held.groups(rows, 1) as u32);
+    }
+    let log = u32::from(log);
     if inner == 1 && n >= LONG && held(n, &[x.offset, out.offset]) {
         let k = quads(rec, "softmax quads", QUADS, 1)?;
         let params = [word(rows)?, word(n / 4)?, log, ends[0] / 4, ends[1] / 4, ends[2]];
@@ -87,8 +141,13 @@ pub fn softmax_grad(
     let rows = outer * inner;
     let ends = [word(y.offset)?, word(grad.offset)?, word(out.offset)?];
     word(y.numel())?;
-    let log = u32::from(log);
     let buffers = [y.buffer, grad.buffer, out.buffer];
+    if let Some(held) = Rows::of(rec, n, &[y.offset, grad.offset, out.offset], 3).filter(|_| inner == 1) {
+        let k = wave_grad(rec, held, log)?;
+        let params = [word(rows)?, word(n / 4)?, ends[0] / 4, ends[1] / 4, ends[2] / 4];
+        return rec.dispatch(k, &buffers, &params, held.groups(rows, 1) as u32);
+    }
+    let log = u32::from(log);
     if inner == 1 && n >= LONG && held(n, &[y.offset, grad.offset, out.offset]) {
         let k = quads(rec, "softmax quads gradient", QUADS_GRAD, 2)?;
         let params = [word(rows)?, word(n / 4)?, log, ends[0] / 4, ends[1] / 4, ends[2] / 4];
@@ -171,6 +230,10 @@ mod tests {
             check(&g, &[2, 70, 5], 1, scale);
             check(&g, &[7, 3, 4], 0, scale);
             check(&g, &[5, 1], 1, scale);
+            // by lanes, and by one to eight subgroups
+            for n in [4, 28, 32, 36, 64, 68, 200, 256, 512, 516, 640, 1020, 1024, 2052, 2560, 4096] {
+                check(&g, &[9, n], 1, scale);
+            }
             check(&g, &[], 0, scale);
         }
     }
@@ -179,7 +242,7 @@ mod tests {
     fn infinities_and_nan() {
         let Some(g) = device() else { return };
         let (inf, nan) = (f32::INFINITY, f32::NAN);
-        for n in [3, 66, 68] {
+        for n in [3, 20, 66, 68, 516, 1100] {
             // all -inf is NaN, one -inf is 0 (or -inf), a NaN and an infinity take the row
             let mut data = vec![-inf; 4 * n];
             data[n..4 * n].fill(0.5);

@@ -1,0 +1,150 @@
+//! Rows of whole quads on software adapters, whose invocations run eight abreast: NOTE [Two cores] in `matmul.rs`.
+//!
+//! There a load costs the same wherever it points, a barrier or a short loop costs more than many additions, and an `if` saves
+//! nothing. So a row is held in variables by name, by one lane where it is short, else by the fewest subgroups whose lanes hold
+//! so much; what lies past a row's end is loaded from its last quad.
+
+use super::{quad, source};
+use crate::error::Result;
+use crate::gpu::{KernelId, Recorder};
+use std::fmt::Write;
+
+/// Lanes of a subgroup, and the most subgroups that share a row.
+const LANES: usize = 8;
+const WAVES: usize = 8;
+
+/// Loads and stores that are written out in a kernel: more take too long to compile.
+const WRITTEN: usize = 32;
+
+/// How a row lies in lanes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Rows {
+    /// Subgroups to a row; 0: each lane has a row of its own.
+    waves: usize,
+    /// Quads of a lane.
+    quads: usize,
+    /// How many of them, at the end, may lie past a row's.
+    loose: usize,
+}
+
+impl Rows {
+    /// For rows of `n`, of which each quad is loaded or stored so many times; None where they do not suit.
+    pub fn of(rec: &Recorder, n: usize, offsets: &[usize], touches: usize) -> Option<Rows> {
+        if !rec.waves() || n == 0 || !n.is_multiple_of(4) || !offsets.iter().all(|o| o.is_multiple_of(4)) {
+            return None;
+        }
+        let (all, most) = (n / 4, WRITTEN / touches);
+        if all <= most {
+            return Some(Rows { waves: 0, quads: all, loose: 0 });
+        }
+        let mut waves = 1;
+        while all > most * LANES * waves {
+            waves *= 2;
+        }
+        // few kernels for many sizes
+        let quads = all.div_ceil(LANES * waves);
+        let step = if quads > 4 { 2 } else { 1 };
+        let quads = quads.next_multiple_of(step);
+        let loose = if all == quads * LANES * waves { 0 } else { step };
+        (waves <= WAVES).then_some(Rows { waves, quads, loose })
+    }
+
+    /// How many workgroups `rows` take, if each goes over so many one after another.
+    pub fn groups(self, rows: usize, each: usize) -> usize {
+        rows.div_ceil(each * if self.waves == 0 { LANES } else { 1 })
+    }
+
+    /// The kernel of these pieces, which are written where it is not known yet.
+    pub fn kernel(
+        self,
+        rec: &mut Recorder,
+        label: &str,
+        pieces: impl FnOnce() -> Vec<String>,
+        [read, written, words]: [usize; 3],
+    ) -> Result<KernelId> {
+        let wide = rec.wide_loads();
+        let key = format!("{label} {} {} {} {wide}", self.waves, self.quads, self.loose);
+        rec.kernel(&key, || {
+            let (head, pieces) = (self.head(), pieces());
+            let all: Vec<&str> = [quad(wide), &head].into_iter().chain(pieces.iter().map(String::as_str)).collect();
+            Ok(source(label, &all, read, written, words))
+        })
+    }
+
+    /// What main functions are written with: SIZE, ROWS (that are side by side), own_row(), own_lane(), inside().
+    fn head(self) -> String {
+        let size = LANES * self.waves.max(1);
+        let (rows, row, lane) =
+            if self.waves == 0 { (LANES, "group * each * 8u + t", "0u") } else { (1, "group * each", "t") };
+        format!(
+            "const SIZE: u32 = {size}u;\nconst ROWS: u32 = {rows}u;
+fn own_row(group: u32, each: u32, t: u32) -> u32 {{ return {row}; }}
+fn own_lane(t: u32) -> u32 {{ return {lane}; }}
+// a value in a row, or zeros past its end
+fn inside(place: u32, v: vec4<f32>) -> vec4<f32> {{ return select(vec4<f32>(), v, place < P.n); }}\n"
+        )
+    }
+
+    /// A function that gives all lanes of a row the sum, or with `Max` the maximum. Subgroups meet once in it: those that are
+    /// ahead may already write what the next such function reads, so that a kernel calls none twice in a row.
+    pub fn total(self, name: &str, op: &str) -> String {
+        let signature = format!("fn {name}(x: f32, t: u32) -> f32");
+        let waves = self.waves;
+        match waves {
+            0 => return format!("{signature} {{ return x; }}\n"),
+            1 => return format!("{signature} {{ return subgroup{op}(x); }}\n"),
+            _ => {}
+        }
+        let none = if op == "Add" { "0.0".into() } else { format!("{name}_part[0]") };
+        format!(
+            "var<workgroup> {name}_part: array<f32, {waves}>;
+{signature} {{
+    {name}_part[t / 8u] = subgroup{op}(x);
+    workgroupBarrier();
+    return subgroup{op}(select({none}, {name}_part[min(t % 8u, {}u)], t % 8u < {waves}u));
+}}\n",
+            waves - 1
+        )
+    }
+
+    /// Variables of a name, one for each quad of a lane.
+    pub fn variables(self, name: &str) -> String {
+        (0..self.quads).map(|j| format!("var<private> {name}{j}: vec4<f32>;\n")).collect()
+    }
+
+    /// A function of `lane` with this statement for each of a lane's quads: `#` is its number, `PLACE` where it lies in the row,
+    /// `CLAMPED` the same or the last place there is, and `INSIDE(…)` its argument, or zeros past the end.
+    pub fn each(self, signature: &str, before: &str, statement: &str, after: &str) -> String {
+        let mut s = format!("{signature} {{\n{before}");
+        let lanes = if self.waves == 0 { 1 } else { LANES * self.waves };
+        for j in 0..self.quads {
+            let place = format!("lane + {}u", j * lanes);
+            let loose = j + self.loose >= self.quads;
+            let clamped = if loose { format!("min({place}, P.n - 1u)") } else { place.clone() };
+            let line = statement.replace('#', &j.to_string());
+            let line = if loose {
+                line.replace("INSIDE(", &format!("inside({place}, ")).replace("IF ", &format!("if {place} < P.n "))
+            } else {
+                line.replace("INSIDE(", "(").replace("IF ", "")
+            };
+            let _ = writeln!(s, "    {}", line.replace("CLAMPED", &clamped).replace("PLACE", &place));
+        }
+        s + after + "}\n"
+    }
+
+    /// A function that loads the row at `at` of a buffer into the variables of a name.
+    pub fn load(self, name: &str, buffer: &str) -> String {
+        let load = format!("{name}# = quad({buffer}[at + CLAMPED]);");
+        self.each(&format!("fn load_{name}(at: u32, lane: u32)"), "", &load, "")
+    }
+
+    /// A function that folds an expression over a lane's quads, in which `s` is what there is so far.
+    pub fn fold(self, signature: &str, start: &str, next: &str) -> String {
+        self.each(&format!("{signature} -> vec4<f32>"), &format!("    var s = {start};\n"), next, "    return s;\n")
+    }
+
+    /// A function that stores an expression of a quad's variables into `OUT`.
+    pub fn store(self, signature: &str, value: &str) -> String {
+        self.each(signature, "", &format!("IF {{ OUT[at + PLACE] = pack({value}); }}"), "")
+    }
+}
