@@ -1,4 +1,5 @@
-//! How many dispatches and pipelines whole programs cost on a GPU adapter: a train step, optimizer steps, chains of small ops.
+//! How many dispatches and pipelines whole programs cost on a GPU adapter: a train step, optimizer steps, chains of small ops; and
+//! that what has kernels of its own there gives what the CPU does.
 
 mod common;
 #[path = "common/lenet.rs"]
@@ -6,6 +7,7 @@ mod lenet;
 
 use common::devices;
 use lenet::LeNet;
+use wgtorch::LayerNormOptions;
 use wgtorch::optim::{Adam, Optimizer};
 use wgtorch::prelude::*;
 use wgtorch::stream::device_counters;
@@ -130,6 +132,30 @@ fn an_optimizer_step_is_the_same_on_every_device() {
         for device in gpus() {
             for (p, q) in want.iter().flatten().zip(run(device).iter().flatten()) {
                 assert!((p - q).abs() <= 1e-5 * p.abs().max(1.0), "optimizer {which}: {p} on the CPU, {q} on {device}");
+            }
+        }
+    }
+}
+
+#[test]
+fn the_gradient_of_a_long_layer_norm_is_the_same_on_every_device() {
+    let _alone = alone();
+    // the last one lies too badly for a kernel of its own
+    for (rows, n) in [(5, 64), (40, 256), (3, 1028), (3, 66)] {
+        let sources = [randn([rows, n], ()), randn([n], ()), randn([n], ()), randn([rows, n], ())];
+        let all: Vec<Vec<Vec<f64>>> = devices()
+            .into_iter()
+            .map(|device| {
+                let leaf = |i: usize| sources[i].to(device).detach().requires_grad_(true);
+                let (x, w, b) = (leaf(0), leaf(1), leaf(2));
+                let y = x.layer_norm([n], LayerNormOptions::new().weight(&w).bias(&b));
+                (y * sources[3].to(device)).sum().backward();
+                [x, w, b].iter().map(|t| t.grad().unwrap().to_vec::<f64>().unwrap()).collect()
+            })
+            .collect();
+        for found in &all[1..] {
+            for (a, b) in found.iter().flatten().zip(all[0].iter().flatten()) {
+                assert!((a - b).abs() < 1e-4, "{rows} x {n}: {a} and {b}");
             }
         }
     }

@@ -6,7 +6,7 @@ use super::kernels::index_write::{self, Join, Pointers};
 use super::kernels::loss::{Reduction, Targets, nll_loss, nll_loss_grad};
 use super::kernels::matmul::{Act, Epilogue, matmul};
 use super::kernels::matmul_exact::{self, Rest};
-use super::kernels::norm::{LayerNorm, layer_norm};
+use super::kernels::norm::{LayerNorm, LayerNormInputGrad, layer_norm, layer_norm_input_grad};
 use super::kernels::optim::{Adam, AdamParam, Sgd, SgdParam, adam, sgd};
 use super::kernels::pool::{AvgSpec, PoolSpec, avg_pool2d, avg_pool2d_grad, max_pool2d, max_pool2d_grad};
 use super::kernels::random::{Draw, random};
@@ -301,6 +301,9 @@ pub(super) fn drive(rec: &mut Recorder, h: &Hosts) {
         let (weight, bias) = (Some(weight.view()), Some(weight.view()));
         let out = [y.view(), mean.view(), rstd.view()];
         layer_norm(rec, &LayerNorm { x: x.view(), weight, bias, out, n, eps: 1e-5 }).unwrap();
+        let (grad, statistics) = (f(2).shaped(&[rows, n]), [mean.view(), rstd.view()]);
+        let (grad, x, out) = (grad.view(), x.view(), y.view());
+        layer_norm_input_grad(rec, &LayerNormInputGrad { grad, x, weight, statistics, out, n }).unwrap();
     }
     let (x, out, total) = (f(0).shaped(&[64, 10]), f(2).shaped(&[1]), f(3).shaped(&[1]));
     let index64 = h.index.shaped(&[64]);

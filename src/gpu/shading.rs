@@ -7,6 +7,7 @@ use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
 use naga::{AddressSpace, Module, ShaderStage};
 use std::io::Write;
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// A language that some wgpu backend takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -244,11 +245,14 @@ pub(super) fn judge_as_browsers(wgsl: &str, extras: &[&str]) -> Result<(), Strin
     }
     let enable = if extras.contains(&"subgroups") { "enable subgroups;\n" } else { "" };
     // it wants a file of known length
-    let folder = crate::io::testing::Folder::new();
-    let file = folder.0.join("kernel.wgsl");
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    let name = format!("wgtorch-kernel-{}-{}.wgsl", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+    let file = std::env::temp_dir().join(name);
     std::fs::write(&file, format!("{enable}{wgsl}")).map_err(|e| format!("tint: {e}"))?;
-    let tint = Command::new("tint").args(["--format", "wgsl", "-o", "/dev/null"]).arg(&file).output();
-    let out = tint.map_err(|e| format!("tint: {e}"))?;
+    let out = Command::new("tint").args(["--format", "wgsl", "-o", "/dev/null"]).arg(&file).output();
+    // what is left behind is in the folder of temporary files
+    let _ = std::fs::remove_file(&file);
+    let out = out.map_err(|e| format!("tint: {e}"))?;
     if out.status.success() {
         return Ok(());
     }

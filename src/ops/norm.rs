@@ -1,9 +1,11 @@
-//! Layer normalisation: one kernel forward; its gradient is a few fused reductions and one elementwise step.
+//! Layer normalisation: one kernel forward; its gradient is one kernel on the CPU, and on GPUs one for the input and fused
+//! reductions for the rest.
 
 use super::on_gpu::{Temp, dense};
 use super::operand::MaybeTensor;
 use super::views::IntoSizes;
 use crate::cpu::norm as k;
+use crate::cpu::number::Number;
 use crate::cpu::simd::SendPtr;
 use crate::dtype::{DType, compute_float};
 use crate::error::{Result, bail, ensure};
@@ -219,7 +221,13 @@ impl Op for LayerNorm {
         if self.weight && cx.needs(1) {
             grads[1] = Some(over_rows(&g.checked().mul(&normal)?)?);
         }
-        if cx.needs(0) {
+        let n = numel(&g.shape()[rows.len()..]);
+        if cx.needs(0) && g.dtype() == DType::F32 && g.device().is_gpu() && !grad_enabled() && pays(n) {
+            let weight = if self.weight { Some(cx.input(1)?) } else { None };
+            let mut ins: SmallVec<[&Tensor; 5]> = [g, &x, &mean, &rstd].into_iter().collect();
+            ins.extend(&weight);
+            grads[0] = Some(apply(LayerNormInputGrad(*self), &ins)?.swap_remove(0));
+        } else if cx.needs(0) {
             let g = if self.weight { g.checked().mul(cx.input(1)?)? } else { g.clone() };
             let shift = g.checked().mean_dim(&dims[..], true)?;
             let slope = g.checked().mul(&normal)?.checked().mean_dim(&dims[..], true)?;
@@ -281,6 +289,84 @@ impl Op for LayerNormGrad {
         let (shape, dtype) = (&ins[1].shape.0, ins[1].dtype);
         let row = OutSpec { shape: Dims::from_slice(&shape[shape.len() - self.0.dims..]), dtype };
         Ok([OutSpec { shape: shape.clone(), dtype }, row.clone(), row].into_iter().collect())
+    }
+    fn saves(&self, _: u8) -> Saves {
+        Saves::NONE
+    }
+    fn vjp(&self, _: &Ctx) -> Result<Grads> {
+        bail!(NotImplemented, "{}: run it without recording", self.name());
+    }
+    fn kernel(self: Arc<Self>) -> Arc<dyn Kernel> {
+        self
+    }
+}
+
+/// Whether a row is long enough, and lies well enough, for a kernel of its gradient on every kind of GPU.
+fn pays(n: usize) -> bool {
+    n >= 64 && n.is_multiple_of(4)
+}
+
+/// The first output of [`LayerNormGrad`] alone, on GPUs.
+#[derive(Clone, Copy, Debug)]
+struct LayerNormInputGrad(LayerNorm);
+
+impl Kernel for LayerNormInputGrad {
+    fn name(&self) -> &'static str {
+        "layer_norm_backward"
+    }
+    fn cpu(&self, ins: &[CpuView], outs: &[CpuView]) -> Result<()> {
+        let x = &ins[1];
+        let n = numel(&x.shape[x.shape.len() - self.0.dims..]);
+        compute_float!(x.dtype, "LayerNormBackwardKernelImpl", T => {
+            let (mut gw, mut gb) = (vec![T::ZERO; n], vec![T::ZERO; n]);
+            let ptr = |v: &CpuView| SendPtr(v.ptr.cast::<T>());
+            let p = k::LayerNormGrad {
+                grad: ptr(&ins[0]),
+                x: ptr(x),
+                mean: ptr(&ins[2]),
+                rstd: ptr(&ins[3]),
+                weight: ins.get(4).map(ptr),
+                gx: ptr(&outs[0]),
+                gw: SendPtr(gw.as_mut_ptr()),
+                gb: SendPtr(gb.as_mut_ptr()),
+                rows: numel(x.shape) / n,
+                n,
+            };
+            // SAFETY: the inputs were made contiguous and have elements, the output is new, the rest are the two vectors.
+            unsafe { k::layer_norm_grad(&p) };
+        });
+        Ok(())
+    }
+    fn gpu(&self, launch: &mut Launch, ins: &[GpuView], outs: &[GpuView]) -> Result<bool> {
+        let mut temps: [Temp; 5] = std::array::from_fn(|_| Temp::default());
+        let mut given: SmallVec<[GpuView; 5]> = SmallVec::new();
+        for (v, temp) in ins.iter().zip(&mut temps) {
+            let Some(v) = dense(launch, v, temp)? else { return Ok(false) };
+            given.push(v);
+        }
+        let shape = ins[1].shape;
+        let p = gpu::kernels::norm::LayerNormInputGrad {
+            grad: given[0],
+            x: given[1],
+            weight: given.get(4).copied(),
+            statistics: [given[2], given[3]],
+            out: outs[0],
+            n: numel(&shape[shape.len() - self.0.dims..]),
+        };
+        gpu::kernels::norm::layer_norm_input_grad(launch.rec, &p)?;
+        Ok(true)
+    }
+    fn checks_data(&self) -> bool {
+        false
+    }
+}
+
+impl Op for LayerNormInputGrad {
+    fn node_name(&self) -> &'static str {
+        "NativeLayerNormBackwardBackward0"
+    }
+    fn infer(&self, ins: &[Meta]) -> Result<SmallVec<[OutSpec; 2]>> {
+        Ok(OutSpec::one(ins[1].shape.0.clone(), ins[1].dtype))
     }
     fn saves(&self, _: u8) -> Saves {
         Saves::NONE

@@ -17,6 +17,8 @@ const ROW: &str = include_str!("../../../shaders/layer_norm_row.wgsl");
 const QUADS: &str = include_str!("../../../shaders/layer_norm_quads.wgsl");
 
 const WAVE: &str = include_str!("../../../shaders/layer_norm_wave.wgsl");
+const ROW_GRAD: &str = include_str!("../../../shaders/layer_norm_row_grad.wgsl");
+const WAVE_GRAD: &str = include_str!("../../../shaders/layer_norm_wave_grad.wgsl");
 
 /// The kernel for rows that lanes hold.
 fn wave(rec: &mut Recorder, rows: Rows, weight: bool, bias: bool) -> Result<KernelId> {
@@ -94,8 +96,7 @@ pub fn layer_norm(rec: &mut Recorder, p: &LayerNorm) -> Result<()> {
     let offsets = [p.x.offset, weight.offset, bias.offset, out.offset];
     if let Some(held) = Rows::of(rec, p.n, &offsets, 4) {
         let k = wave(rec, held, p.weight.is_some(), p.bias.is_some())?;
-        // as many rows to a workgroup as leave work for all cores
-        let each = (held.groups(rows, 1) / 64).clamp(1, 32);
+        let each = held.turns(rows);
         [1, 3, 4, 5, 6].into_iter().for_each(|i| params[i] /= 4);
         params[2] = word(each)?;
         return rec.dispatch(k, &buffers, &params, held.groups(rows, each) as u32);
@@ -114,6 +115,91 @@ pub fn layer_norm(rec: &mut Recorder, p: &LayerNorm) -> Result<()> {
     }
     let k = rec.kernel("layer norm", || Ok(source("layer norm", &[PARAMS, EACH], 3, 3, 10)))?;
     rec.dispatch(k, &buffers, &params, rows.div_ceil(64) as u32)
+}
+
+/// The kernel of the gradient for rows that lanes hold.
+fn wave_grad(rec: &mut Recorder, rows: Rows, weight: bool) -> Result<KernelId> {
+    let pieces = || {
+        let (names, factor, weigh) = match weight {
+            true => (rows.variables("w"), "w# = quad(WEIGHT[P.weight + CLAMPED]);", "g# *= w#;"),
+            false => (String::new(), "", ""),
+        };
+        vec![
+            rows.total("row_total", "Add"),
+            rows.total("row_slopes", "Add"),
+            names,
+            rows.variables("v"),
+            rows.variables("g"),
+            rows.each("fn load_factors(lane: u32)", "", factor, ""),
+            rows.load("v", "X"),
+            rows.load("g", "GRAD"),
+            rows.fold("fn shifts(lane: u32)", "vec4<f32>()", &format!("{weigh} s += INSIDE(g#);")),
+            rows.fold(
+                "fn slopes(mean: f32, rstd: f32, lane: u32)",
+                "vec4<f32>()",
+                "v# = (v# - mean) * rstd; s += INSIDE(g# * v#);",
+            ),
+            rows.store(
+                "fn finish(at: u32, lane: u32, shift: f32, slope: f32, rstd: f32)",
+                "(g# - shift - v# * slope) * rstd",
+            ),
+            WAVE_GRAD.into(),
+        ]
+    };
+    rows.kernel(rec, &format!("layer norm wave gradient {weight}"), pieces, [5, 1, 9])
+}
+
+/// Operands of [`layer_norm_input_grad`]: rows of `n` elements, weight of `n`, a mean and an `rstd` for each row.
+pub struct LayerNormInputGrad<'a> {
+    /// The result's gradient.
+    pub grad: GpuView<'a>,
+    /// What was normalised.
+    pub x: GpuView<'a>,
+    /// Factors.
+    pub weight: Option<GpuView<'a>>,
+    /// Means, and reciprocals of the standard deviations.
+    pub statistics: [GpuView<'a>; 2],
+    /// The gradient of `x`; shares no memory with the others.
+    pub out: GpuView<'a>,
+    /// Length of a row.
+    pub n: usize,
+}
+
+/// The gradient of [`layer_norm`] for what it normalises: with `y = (x - mean) * rstd` and `d = grad * weight`,
+/// `rstd * (d - mean of d - y * mean of d * y)`.
+pub fn layer_norm_input_grad(rec: &mut Recorder, p: &LayerNormInputGrad) -> Result<()> {
+    let [mean, rstd] = &p.statistics;
+    let all: Vec<&GpuView> = [&p.grad, &p.x, mean, rstd, &p.out].into_iter().chain(&p.weight).collect();
+    need_f32("layer_norm backward", &all)?;
+    need_dense("layer_norm backward", &all)?;
+    if p.x.numel() == 0 {
+        return Ok(());
+    }
+    let rows = p.x.numel() / p.n;
+    ensure!(
+        mean.numel() == rows && rstd.numel() == rows && [&p.grad, &p.out].iter().all(|v| v.numel() == p.x.numel()),
+        Runtime,
+        "layer_norm kernel: {rows} rows, but {} means",
+        mean.numel()
+    );
+    // what is not there is bound to something that is, and not read
+    let weight = p.weight.as_ref().unwrap_or(&p.x);
+    let mut params = vec![word(rows)?, word(p.n)?, u32::from(p.weight.is_some())];
+    for v in [&p.grad, &p.x, weight, mean, rstd, &p.out] {
+        params.push(word(v.offset)?);
+    }
+    word(p.x.numel())?;
+    let buffers = [p.grad.buffer, p.x.buffer, weight.buffer, mean.buffer, rstd.buffer, p.out.buffer];
+    if let Some(held) = Rows::of(rec, p.n, &[p.grad.offset, p.x.offset, weight.offset, p.out.offset], 4) {
+        let k = wave_grad(rec, held, p.weight.is_some())?;
+        let each = held.turns(rows);
+        [1, 3, 4, 5, 8].into_iter().for_each(|i| params[i] /= 4);
+        params[2] = word(each)?;
+        return rec.dispatch(k, &buffers, &params, held.groups(rows, each) as u32);
+    }
+    let make = || Ok(source("layer norm row gradient", &[TOTAL, ROW_GRAD], 5, 1, 9));
+    let k = rec.kernel("layer norm row gradient", make)?;
+    rec.dispatch(k, &buffers, &params, rows as u32)
 }
 
 #[cfg(test)]
@@ -175,6 +261,50 @@ mod tests {
                 }
                 close(&format!("{rows} rows of {n}"), &down::<f32>(&g, &y.buffer, rows * n), &want, 2e-5);
                 close(&format!("means of {rows} rows of {n}"), &down::<f32>(&g, &mean.buffer, rows), &means, 1e-5);
+            }
+        }
+    }
+
+    #[test]
+    fn gradients_of_rows_against_f64() {
+        let Some(g) = device() else { return };
+        for (rows, n, weight) in [
+            (3, 5, true),
+            (2, 1000, false),
+            (2100, 4, true),
+            (700, 32, false),
+            (131, 36, true),
+            (70, 64, true),
+            (131, 256, true),
+            (131, 516, true),
+            (66, 1024, true),
+            (3, 5000, true),
+        ] {
+            for offset in [2, 4] {
+                let x = Host::laid(&g, &[rows, n], &[0, 1], offset, 1);
+                let (dy, w) = (Host::noise(&g, &[rows, n], 2), Host::noise(&g, &[n], 3));
+                let (mean, rstd) = (Host::noise(&g, &[rows], 4), Host::noise(&g, &[rows], 5));
+                let out = Host::dense(&g, vec![9f32; rows * n], &[rows, n]);
+                let p = LayerNormInputGrad {
+                    grad: dy.view(),
+                    x: x.view(),
+                    weight: weight.then(|| w.view()),
+                    statistics: [mean.view(), rstd.view()],
+                    out: out.view(),
+                    n,
+                };
+                layer_norm_input_grad(&mut g.lock(), &p).unwrap();
+                let mut want = Vec::new();
+                for r in 0..rows {
+                    let (m, s) = (mean.data[r] as f64, rstd.data[r] as f64);
+                    let y: Vec<f64> = (0..n).map(|j| (x.at(&[r, j]) as f64 - m) * s).collect();
+                    let factor = |j: usize| if weight { w.data[j] as f64 } else { 1.0 };
+                    let d: Vec<f64> = (0..n).map(|j| dy.at(&[r, j]) as f64 * factor(j)).collect();
+                    let shift = d.iter().sum::<f64>() / n as f64;
+                    let slope = d.iter().zip(&y).map(|(d, y)| d * y).sum::<f64>() / n as f64;
+                    want.extend((0..n).map(|j| s * (d[j] - shift - y[j] * slope)));
+                }
+                close(&format!("{rows} rows of {n}, gradient"), &down::<f32>(&g, &out.buffer, rows * n), &want, 2e-5);
             }
         }
     }

@@ -54,6 +54,11 @@ impl Rows {
         rows.div_ceil(each * if self.waves == 0 { LANES } else { 1 })
     }
 
+    /// Over how many rows a workgroup goes one after another, so that there is work for all cores.
+    pub fn turns(self, rows: usize) -> usize {
+        (self.groups(rows, 1) / 64).clamp(1, 32)
+    }
+
     /// The kernel of these pieces, which are written where it is not known yet.
     pub fn kernel(
         self,

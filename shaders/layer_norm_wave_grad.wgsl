@@ -1,0 +1,49 @@
+// The gradient of layer normalisation for its input, of rows that lanes hold in variables: for software adapters. The weight is
+// loaded once for all rows that a workgroup takes. Declared elsewhere: Quad and quad(), SIZE, ROWS, own_row(), own_lane(),
+// row_total(), row_slopes(), and over a lane's quads load_factors(), load_v(), load_g(), shifts() (which weighs g), slopes() (which
+// normalises v) and finish().
+
+struct Params {
+    rows: u32,
+    // in fours, as are all places but those of the statistics
+    n: u32,
+    // rows one after another
+    each: u32,
+    grad: u32,
+    x: u32,
+    weight: u32,
+    mean: u32,
+    rstd: u32,
+    out: u32,
+}
+
+@group(0) @binding(0) var<uniform> P: Params;
+@group(0) @binding(1) var<storage, read> GRAD: array<Quad>;
+@group(0) @binding(2) var<storage, read> X: array<Quad>;
+@group(0) @binding(3) var<storage, read> WEIGHT: array<Quad>;
+@group(0) @binding(4) var<storage, read> MEAN: array<f32>;
+@group(0) @binding(5) var<storage, read> RSTD: array<f32>;
+@group(0) @binding(6) var<storage, read_write> OUT: array<Quad>;
+
+@compute @workgroup_size(SIZE)
+fn main(
+    @builtin(workgroup_id) wg: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) t: u32,
+) {
+    let first = own_row(wg.x + wg.y * groups.x, P.each, t);
+    let lane = own_lane(t);
+    let length = f32(4u * P.n);
+    load_factors(lane);
+    let end = min(first + P.each * ROWS, P.rows);
+    for (var row = first; row < end; row += ROWS) {
+        load_v(P.x + row * P.n, lane);
+        load_g(P.grad + row * P.n, lane);
+        let rstd = RSTD[P.rstd + row];
+        let s = shifts(lane);
+        let q = slopes(MEAN[P.mean + row], rstd, lane);
+        let shift = row_total((s.x + s.y) + (s.z + s.w), t) / length;
+        let slope = row_slopes((q.x + q.y) + (q.z + q.w), t) / length;
+        finish(P.out + row * P.n, lane, shift, slope, rstd);
+    }
+}
