@@ -309,8 +309,8 @@ fn part<T: Gemm<Scale = T> + VecFloat>(
     if of_kv {
         // keys that nobody attends to
         for (h, n) in [(gk, e), (gv, width)] {
-            // SAFETY: the unit's own rows of the gradients.
-            unsafe { std::slice::from_raw_parts_mut(h.row(reached).at.get(), (count - reached) * n).fill(T::ZERO) };
+            // SAFETY: the unit's own rows of the gradients, which nobody has written yet; the bits of zero are zeros.
+            unsafe { h.row(reached).at.get().write_bytes(0, (count - reached) * n) };
         }
     }
 }

@@ -171,7 +171,7 @@ pub(super) fn reduce_as(
         Plan { columns, group, splits: wanted.min(steps / least).max(1), stride }
     });
     // turns of several steps are for one reduced dim of whole quads
-    let whole = width == 4 && lanes.is_multiple_of(4) && reduced.sizes.len() == 1;
+    let whole = width == 4 && !plan.group && lanes.is_multiple_of(4) && reduced.sizes.len() == 1;
     let stride = if whole && steps.is_multiple_of(plan.stride) { plan.stride } else { 1 };
     let part = steps.div_ceil(plan.splits).max(1).next_multiple_of(stride);
     let splits = steps.div_ceil(part).max(1);

@@ -125,7 +125,11 @@ enum Identity {
     None,
     Int(i64),
     Float(u64),
+    Complex(u64, u64),
     Str(Arc<str>),
+    Bytes(Arc<[u8]>),
+    DType(DType),
+    Device(Arc<str>),
     Tuple(Vec<Identity>),
 }
 
@@ -135,8 +139,16 @@ impl Identity {
             Value::None => Identity::None,
             Value::Bool(b) => Identity::Int(i64::from(*b)),
             Value::Int(i) => Identity::Int(*i),
-            Value::Float(x) if *x == (*x as i64) as f64 => Identity::Int(*x as i64),
+            // below 2^63, where the conversion would saturate
+            Value::Float(x) if *x == (*x as i64) as f64 && *x < 9_223_372_036_854_775_808.0 => Identity::Int(*x as i64),
             Value::Float(x) => Identity::Float(x.to_bits()),
+            Value::Complex(z) if z.im == 0.0 => return Identity::of(&Value::Float(z.re)),
+            Value::Complex(z) => Identity::Complex(z.re.to_bits(), z.im.to_bits()),
+            Value::Bytes(b) => Identity::Bytes(b.clone()),
+            Value::DType(d) => Identity::DType(*d),
+            Value::Device(d) => Identity::Device(d.clone()),
+            // a torch.Size is a tuple
+            Value::Size(s) => Identity::Tuple(s.iter().map(|&n| Identity::Int(n as i64)).collect()),
             Value::Str(s) => Identity::Str(s.clone()),
             Value::Tuple(items) => Identity::Tuple(items.iter().map(Identity::of).collect::<Option<_>>()?),
             _ => return None,
@@ -154,7 +166,7 @@ impl Dict {
         Dict { kind, ..Dict::default() }
     }
     /// One with these entries, of which a later one takes the place of an earlier one's value; an error names a key that
-    /// Python cannot hash.
+    /// Python cannot hash, or a tensor.
     pub(super) fn from_entries(
         kind: DictKind,
         entries: impl IntoIterator<Item = (Value, Value)>,

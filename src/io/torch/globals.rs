@@ -114,6 +114,10 @@ impl Unpickler<'_> {
             }
             (Global::Size, [sizes]) => {
                 let sizes = self.sizes(sizes, "size")?;
+                // a copy is made wherever it is named
+                if sizes.len() > MOST_DIMS {
+                    return Err(format!("a torch.Size of more than {MOST_DIMS} dims"));
+                }
                 self.charge(sizes.len())?;
                 Ok(self.add(Node::Size(sizes)))
             }

@@ -1,8 +1,8 @@
 //! Files of `torch.save`: a pickle of Python's values and the memory of tensors beside it, in a zip archive or, before
 //! PyTorch 1.6, one after the other.
 //!
-//! What is read is what `torch.load(weights_only=True)` reads: plain values and tensors. Nothing in a file is run, and nothing
-//! is allocated that the file's length does not prove.
+//! What is read is a part of what `torch.load(weights_only=True)` reads: plain values and dense tensors; no sets, bytearrays, sparse or
+//! quantized tensors. Nothing in a file is run, and nothing is allocated that the file's length does not prove.
 
 mod globals;
 mod legacy;

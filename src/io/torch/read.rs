@@ -7,8 +7,11 @@ use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::io::value::{Dict, Value};
 use crate::io::zip::Archive;
+use crate::layout::Layout;
 use crate::stream::Storage;
 use crate::tensor::{Body, Tensor};
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::path::Path;
 
 /// How deep values may lie inside each other: dropping or printing one recurses.
@@ -91,12 +94,6 @@ pub fn build(
     what: &str,
 ) -> Result<Value> {
     let wrong = |message: String| Error::format(what, message);
-    // conjugating and negating makes copies, which an expanded tensor has no memory for
-    let late = pickle.tensors.iter().filter(|t| t.conj || t.neg);
-    let copied = late.fold(0u128, |n, t| n + (t.layout.numel() * t.dtype.size()) as u128);
-    if copied > pickle.storages.iter().map(|s| s.nbytes() as u128).sum() {
-        return Err(wrong("its tensors with conj or neg bits have more elements than its storages".into()));
-    }
     let mut storages = Vec::with_capacity(pickle.storages.len());
     // a tensor may see bytes of another dtype as bools
     let mut as_bool: Vec<bool> = pickle.storages.iter().map(|s| s.dtype == Some(DType::Bool)).collect();
@@ -116,8 +113,15 @@ pub fn build(
         storages.push(if device == Device::Cpu { whole } else { whole.to_device(device)? });
     }
     let mut tensors = Vec::with_capacity(pickle.tensors.len());
+    // conjugated and negated storages, each made once: tensors that share one go on sharing it
+    let mut changed: HashMap<(usize, DType, bool, bool), Tensor> = HashMap::new();
     for t in &pickle.tensors {
-        tensors.push(tensor(t, &storages[t.storage])?);
+        let storage = match changed.entry((t.storage, t.dtype, t.conj, t.neg)) {
+            _ if !t.conj && !t.neg => &storages[t.storage],
+            Entry::Occupied(made) => &*made.into_mut(),
+            Entry::Vacant(free) => &*free.insert(change(t, &storages[t.storage], pickle.storages[t.storage].nbytes())?),
+        };
+        tensors.push(tensor(t, storage)?);
     }
     let mut values = Values { pickle, tensors: &tensors, left: allowed_copies(pickle_len) };
     values.value(&pickle.root, 0).map_err(wrong)
@@ -126,13 +130,7 @@ pub fn build(
 /// A view of a storage that has no base and no history, as `torch.load` makes it.
 fn tensor(t: &TensorRef, storage: &Tensor) -> Result<Tensor> {
     let body = Body { layout: t.layout.clone(), dtype: t.dtype, ..storage.body() };
-    let mut tensor = Tensor::from_body(body, None);
-    if t.conj {
-        tensor = tensor.checked().conj()?;
-    }
-    if t.neg {
-        tensor = tensor.checked().neg()?;
-    }
+    let tensor = Tensor::from_body(body, None);
     if t.parameter {
         tensor.mark_parameter();
     }
@@ -140,6 +138,19 @@ fn tensor(t: &TensorRef, storage: &Tensor) -> Result<Tensor> {
         tensor.checked().requires_grad_(true)?;
     }
     Ok(tensor)
+}
+
+/// A whole storage of so many bytes, conjugated and negated as the tensor asks.
+fn change(t: &TensorRef, storage: &Tensor, nbytes: usize) -> Result<Tensor> {
+    let layout = Layout::contiguous(&[nbytes / t.dtype.size()][..]);
+    let mut whole = Tensor::from_body(Body { layout, dtype: t.dtype, ..storage.body() }, None);
+    if t.conj {
+        whole = whole.checked().conj()?;
+    }
+    if t.neg {
+        whole = whole.checked().neg()?;
+    }
+    Ok(whole)
 }
 
 struct Values<'a> {

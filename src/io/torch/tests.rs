@@ -219,8 +219,14 @@ fn byte_order_and_late_bits_are_seen() {
     assert_eq!(first(read(&late("neg")).unwrap()), Complex::new(-1., -2.));
     assert!(refused(&late("zero")).contains("metadata zero"));
     let more = [b"}", &text("conj")[..], b"\x88s"].concat();
+    // an expanded one takes no memory of its own
     let huge = tensor("ComplexFloatStorage", 1, 0, &[1 << 40], &[0], &more);
-    assert!(refused(&archive(&huge, &[("data/0", &[0; 8])])).contains("more elements than its storages"));
+    let huge = read(&archive(&huge, &[("data/0", &[0, 0, 128, 63, 0, 0, 0, 64])])).unwrap();
+    assert_eq!(huge.as_tensor().unwrap().shape(), [1 << 40]);
+    assert_eq!(huge.as_tensor().unwrap().select(0, 1 << 39).to_vec::<Complex<f32>>().unwrap(), [Complex::new(1., -2.)]);
+    // a list of one size that is named again and again would take memory that the file does not prove
+    let many = [&b"ctorch\nSize\n("[..], &b"K\x01".repeat(65), b"t\x85R."].concat();
+    assert!(refused(&archive(&many, &[])).contains("torch.Size of more than 64 dims"));
 }
 
 #[test]
