@@ -46,7 +46,7 @@ fn put_quad(row: u32, col: u32, v: vec4<f32>) {
     let at = out_at + (channel0 + row) * P.out_plane;
     var y = v;
     if ((P.flags * one) & 1u) != 0u { y += vec4(BIAS[P.bias + channel0 + row]); }
-    if ((P.flags * one) & 2u) != 0u { y = vec4(relu(y.x), relu(y.y), relu(y.z), relu(y.w)); }
+    if ((P.flags * one) & 2u) != 0u { y = relu4(y); }
     if col < P.cols { OUT[at.x] = y.x; }
     if col + 1u < P.cols { OUT[at.y] = y.y; }
     if col + 2u < P.cols { OUT[at.z] = y.z; }

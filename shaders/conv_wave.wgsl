@@ -21,8 +21,6 @@ struct Params {
     channels: u32,
     height: u32,
     width: u32,
-    kernel_h: u32,
-    kernel_w: u32,
     stride_h: u32,
     dilation_h: u32,
     pad_h: u32,
@@ -61,7 +59,7 @@ fn weights(row: u32, at: u32) -> vec2<f32> {
 // four pixels from x = left on, of those that are there
 fn put_quad(at: u32, left: u32, v: vec4<f32>, bias: f32, mine: bool) {
     let y = v + bias;
-    let z = select(y, vec4(relu(y.x), relu(y.y), relu(y.z), relu(y.w)), (P.flags & 2u) != 0u);
+    let z = select(y, relu4(y), (P.flags & 2u) != 0u);
     for (var j = 0u; j < 4u; j += UNIT) {
         if mine && left + j < P.out_w { OUT[(at + j) / UNIT] = unit(z, j); }
     }

@@ -105,7 +105,7 @@ fn put_quad(row: u32, col: u32, v: vec4<f32>) {
             bias_one(at + 3u * P.bias.col, inside.w),
         );
     }
-    if ((P.flags * one) & 2u) != 0u { y = vec4(relu(y.x), relu(y.y), relu(y.z), relu(y.w)); }
+    if ((P.flags * one) & 2u) != 0u { y = relu4(y); }
     let at = out_at + row * P.cols + col;
     if inside.x { OUT[at] = y.x; }
     if inside.y { OUT[at + 1u] = y.y; }

@@ -22,6 +22,6 @@ fn put_quad(row: u32, col: u32, v: vec4<f32>) {
         if P.bias.row * one != 0u { bias = bias_quad(row, col); }
         y += bias;
     }
-    y = select(y, vec4(relu(y.x), relu(y.y), relu(y.z), relu(y.w)), (P.flags & 2u) != 0u);
+    y = select(y, relu4(y), (P.flags & 2u) != 0u);
     if col < P.cols { OUT[(out_at + row * P.cols + col) / 4u] = pack(y); }
 }

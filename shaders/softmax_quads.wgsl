@@ -59,7 +59,3 @@ fn main(
     if t + 128u < n { OUT[out + 128u] = select(ec / sum, c - ln, log); }
     if t + 192u < n { OUT[out + 192u] = select(ed / sum, d - ln, log); }
 }
-
-fn exp4(v: vec4<f32>) -> vec4<f32> {
-    return vec4<f32>(m_exp(v.x), m_exp(v.y), m_exp(v.z), m_exp(v.w));
-}

@@ -29,7 +29,3 @@ fn main(
     let s = exponentials(top, lane);
     finish(P.out + row * P.n, lane, row_total((s.x + s.y) + (s.z + s.w), t));
 }
-
-fn exp4(v: vec4<f32>) -> vec4<f32> {
-    return vec4<f32>(m_exp(v.x), m_exp(v.y), m_exp(v.z), m_exp(v.w));
-}

@@ -14,6 +14,10 @@ fn relu(x: f32) -> f32 {
     return select(x, 0.0, bits >= 0x80000000u && bits <= 0xff800000u);
 }
 
+fn relu4(v: vec4<f32>) -> vec4<f32> {
+    return vec4(relu(v.x), relu(v.y), relu(v.z), relu(v.w));
+}
+
 // x / d for x below 2^31 with inv = 1 / d: exact, and without the scalar divisions that vector units lack
 fn divide(x: u32, d: u32, inv: f32) -> u32 {
     var q = u32(f32(x) * inv);

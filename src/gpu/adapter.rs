@@ -27,8 +27,13 @@ pub struct AdapterInfo {
 impl AdapterInfo {
     /// True where the "GPU" is a program on the CPU (lavapipe, SwiftShader, WARP).
     pub fn is_software(&self) -> bool {
-        self.kind == DeviceType::Cpu
+        is_software(self.kind)
     }
+}
+
+/// Whether a device of this type is a program on the CPU.
+pub(super) fn is_software(kind: DeviceType) -> bool {
+    kind == DeviceType::Cpu
 }
 
 /// What an opened GPU can do beyond WebGPU's core.

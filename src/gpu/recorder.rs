@@ -2,6 +2,7 @@
 
 mod staging;
 
+use super::adapter::is_software;
 use super::buffer::{Buffer, Pool, size_class};
 use super::params::Params;
 use super::pipeline::{Access, KernelId, KernelSource, Pipelines};
@@ -142,7 +143,7 @@ impl Recorder {
         let fixed = info.subgroup_min_size == info.subgroup_max_size;
         let subgroup_size =
             if fixed && device.features().contains(wgpu::Features::SUBGROUP) { info.subgroup_min_size } else { 0 };
-        let software = info.device_type == wgpu::DeviceType::Cpu;
+        let software = is_software(info.device_type);
         let wide_loads = software && device.features().contains(wgpu::Features::SHADER_INT64);
         Ok(Recorder {
             subgroup_size,

@@ -107,7 +107,7 @@ pub(super) fn wgsl(rows: usize, [kh, kw]: [usize; 2], unit: Unit, wide: bool) ->
         &[quad(wide), unit.wgsl(wide), &s, PIXELS, include_str!("../../../shaders/conv_wave.wgsl")],
         3,
         1,
-        32,
+        30,
     )
 }
 
@@ -210,7 +210,7 @@ impl Walk {
         let mut params = vec![word(self.rows)?, word(octets)?, word(row_octets)?];
         params.extend([word(tiles_x)?, word(tiles_y)?, word(tiles)?, act.flag() | u32::from(bias.is_some())]);
         params.extend([word(self.channels)?, word(self.input[0])?, word(self.input[1])?]);
-        params.extend([word(s.kernel[0])?, word(s.kernel[1])?, word(self.stride_h)?, word(spec.dilation[0])?]);
+        params.extend([word(self.stride_h)?, word(spec.dilation[0])?]);
         // what is negative wraps, and so do the kernel's sums
         params.extend(self.pad.map(|p| p as u32));
         params.extend([word(self.output[0])?, word(self.output[1])?, word(sample)?, word(out_sample)?]);
