@@ -1,6 +1,7 @@
 //! The recorder of a GPU: one command encoder that all threads write in program order, submitted at fixed counts.
 
 mod staging;
+mod stopwatch;
 
 use super::adapter::is_software;
 use super::buffer::{Buffer, Pool, size_class};
@@ -136,6 +137,7 @@ impl Recorder {
         device.on_uncaptured_error(Arc::new(move |e: wgpu::Error| f.set(e.to_string())));
         let f = faults.clone();
         device.set_device_lost_callback(move |reason, message| f.set(format!("device lost ({reason:?}): {message}")));
+        super::tuner::from_env()?;
         let (chunk_home, chunks_back) = channel();
         let mut pool = Pool::new();
         let status = pool.adopt(create(&device, "wgtorch status", STATUS_BYTES * u64::from(STATUS_SLOTS))?);
@@ -197,7 +199,7 @@ impl Recorder {
 
     /// True where products and convolutions are to be those of software adapters, whose subgroups are eight lanes: NOTE [Two cores].
     pub(super) fn waves(&self) -> bool {
-        self.subgroup_size == 8 && self.variant == Variant::Auto
+        self.subgroup_size == 8 && !matches!(self.variant, Variant::Tile64 | Variant::Tile128)
     }
 
     /// True where kernels should load long words: a software adapter that puts loads together word by word.

@@ -4,7 +4,7 @@
 //! The driver is loaded in a child process, since the variables that choose it are read once.
 
 use super::conv::tests::tiles as convolutions;
-use super::matmul::tests::tiles as products;
+use super::matmul::tests::on_gpus as products;
 use crate::gpu::shader_tests::{Hosts, drive};
 use crate::gpu::shading::Checked;
 use crate::gpu::testing::device;
