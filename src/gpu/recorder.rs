@@ -10,11 +10,12 @@ use super::pipeline::{Access, KernelId, KernelSource, Pipelines};
 use super::readback::{Readbacks, STATUS_BYTES, STATUS_SLOTS, slot_of};
 use super::timing::Timer;
 use super::variant::Variant;
-use crate::error::{Error, Result, bail, ensure};
-use crate::trace::{self, Kind, Work};
+use crate::error::{Error, Result, ensure};
+use crate::trace::{self, Work};
 use futures::FutureExt;
 use parking_lot::Mutex;
 use smallvec::SmallVec;
+pub(super) use staging::PIECE;
 use staging::{Chunk, KEEP_STAGED};
 use std::borrow::Cow;
 use std::collections::VecDeque;
@@ -24,8 +25,6 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 
 /// Dispatches to a submission. A fixed count: where work is cut depends on the recorded program alone.
 const SUBMIT_EVERY: u32 = 32;
-/// Uploaded bytes to a submission.
-const SUBMIT_BYTES: u64 = 64 << 20;
 /// Submissions that may be unfinished before recording waits for the oldest.
 const IN_FLIGHT: usize = 8;
 /// Free pool buffers are looked through each time this many submissions were made.
@@ -408,45 +407,6 @@ impl Recorder {
         self.pool.collect(self.count.submissions);
         let dead = self.pool.trim(self.count.submissions, true);
         self.pipelines.forget(&dead);
-    }
-
-    /// Records a copy of host bytes into a buffer, in program order. Offset and length are multiples of 4, or the data
-    /// reaches the end of the buffer's last word, whose remaining bytes become zero.
-    pub fn upload(&mut self, dst: &Buffer, offset: u64, data: &[u8]) -> Result<()> {
-        let padded = (data.len() as u64).next_multiple_of(4);
-        ensure!(
-            offset.is_multiple_of(4) && offset + padded <= dst.size(),
-            Device,
-            "upload of {} bytes at {offset} into a buffer of {} bytes",
-            data.len(),
-            dst.size()
-        );
-        if data.is_empty() {
-            return Ok(());
-        }
-        let work = Work { bytes: data.len() as u64, flops: 0 };
-        let _span = trace::span_with(Kind::Transfer, || ("Memcpy HtoD".into(), work));
-        let (buffer, at) = self.chunk(padded)?;
-        {
-            let mut view = match buffer.get_mapped_range_mut(at..at + padded) {
-                Ok(v) => v,
-                Err(e) => bail!(Device, "{}: upload: {e}", self.name),
-            };
-            let whole = data.len() & !3;
-            view.slice(..whole).copy_from_slice(&data[..whole]);
-            if whole < data.len() {
-                let mut last = [0; 4];
-                last[..data.len() - whole].copy_from_slice(&data[whole..]);
-                view.slice(whole..whole + 4).copy_from_slice(&last);
-            }
-        }
-        self.encoder().copy_buffer_to_buffer(&buffer, at, dst.raw(), offset, Some(padded));
-        self.count.uploads += 1;
-        self.staged += padded;
-        if self.staged >= SUBMIT_BYTES {
-            self.submit();
-        }
-        Ok(())
     }
 
     /// Records a copy between two buffers; offsets and length are multiples of 4.
