@@ -24,8 +24,8 @@ use std::path::Path;
 ///
 /// # Errors
 ///
-/// [`Error::Format`](crate::Error) where the file is not the tuner's, [`Error::Io`](crate::Error) where it can neither be read nor made. A choice that
-/// cannot compute its class, and a file that cannot be written later on, are errors of the product that met them.
+/// [`Error::Format`](crate::Error) where the file is not the tuner's, [`Error::Io`](crate::Error) where it can neither be read nor
+/// made. A choice that cannot compute its class, and a file that cannot be written later on, are errors of the product that met them.
 ///
 /// PyTorch: `torch.cuda.tunable.enable()` and `set_filename`.
 pub fn start(path: impl AsRef<Path>) -> Result<()> {
