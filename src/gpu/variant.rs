@@ -2,7 +2,7 @@
 
 use crate::error::{Result, bail};
 
-/// What `WGTORCH_KERNELS` asks of products and convolutions.
+/// What `WGTORCH_KERNELS` asks of products and convolutions; attention takes its kernels for real GPUs with either tile.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Variant {
     /// What the adapter's kind and the sizes say.

@@ -3,6 +3,7 @@
 //!
 //! The driver is loaded in a child process, since the variables that choose it are read once.
 
+use super::attention::tests::tiles as attention;
 use super::conv::tests::tiles as convolutions;
 use super::matmul::tests::tiles as products;
 use crate::gpu::shader_tests::{Hosts, drive};
@@ -29,13 +30,14 @@ fn manifest() -> Option<PathBuf> {
     files.into_iter().find(|p| p.file_name().is_some_and(|n| n.to_string_lossy().starts_with("radeon_icd")))
 }
 
-/// Every kernel of `shaders/` as adapters without a fixed subgroup size get it, and each tile of products and convolutions.
+/// Every kernel of `shaders/` as adapters without a fixed subgroup size get it, and each tile of products, convolutions and attention.
 fn kernels() -> Option<Vec<KernelSource>> {
     let g = device()?;
     let hosts = Hosts::new(&g);
     let mut all = g.lock().dry(0, |rec| drive(rec, &hosts));
     all.extend(products());
     all.extend(convolutions());
+    all.extend(attention());
     // one text is one kernel
     all.sort_by(|a, b| (&a.label, &a.wgsl).cmp(&(&b.label, &b.wgsl)));
     all.dedup_by(|a, b| a.wgsl == b.wgsl);
