@@ -14,6 +14,7 @@ use crate::trace::{self, Kind, Work};
 use futures::FutureExt;
 use parking_lot::Mutex;
 use smallvec::SmallVec;
+pub(super) use staging::PIECE;
 use staging::{Chunk, KEEP_STAGED};
 use std::borrow::Cow;
 use std::collections::VecDeque;
@@ -424,6 +425,18 @@ impl Recorder {
         }
         let work = Work { bytes: data.len() as u64, flops: 0 };
         let _span = trace::span_with(Kind::Transfer, || ("Memcpy HtoD".into(), work));
+        for (i, piece) in data.chunks(PIECE as usize).enumerate() {
+            self.upload_piece(dst, offset + i as u64 * PIECE, piece)?;
+            if padded > PIECE {
+                // the device takes this one while the next is put in place
+                self.submit();
+            }
+        }
+        Ok(())
+    }
+
+    fn upload_piece(&mut self, dst: &Buffer, offset: u64, data: &[u8]) -> Result<()> {
+        let padded = (data.len() as u64).next_multiple_of(4);
         let (buffer, at) = self.chunk(padded)?;
         {
             let mut view = match buffer.get_mapped_range_mut(at..at + padded) {

@@ -6,6 +6,9 @@ use crate::gpu::buffer::size_class;
 
 /// Size of a shared staging chunk; larger uploads get one of their own.
 pub(super) const CHUNK: u64 = 1 << 20;
+/// Large transfers go by pieces, so that host and device copy at the same time: of just under a size class, for what is
+/// read beside a piece.
+pub(in crate::gpu) const PIECE: u64 = (8 << 20) - 256;
 /// Bytes of unused chunks that are kept: drivers are slow to make and to map memory of the host.
 pub(super) const KEEP_STAGED: u64 = 128 << 20;
 
