@@ -212,6 +212,7 @@ impl Kernel for Fused {
         "scaled_dot_product_attention"
     }
     fn cpu(&self, ins: &[CpuView], outs: &[CpuView]) -> Result<()> {
+        ensure!(ins.len() == 3, NotImplemented, "{}: no kernel with a mask on the CPU", self.name());
         compute_float!(ins[0].dtype, "flash_attention", T => {
             let scale = |x: f64| x as T;
             let ins = [0, 1, 2].map(|i| ins[i].typed::<T>());
@@ -299,6 +300,7 @@ impl Kernel for FusedGrad {
         "scaled_dot_product_attention_backward"
     }
     fn cpu(&self, ins: &[CpuView], outs: &[CpuView]) -> Result<()> {
+        ensure!(ins.len() == 6, NotImplemented, "{}: no kernel with a mask on the CPU", self.name());
         compute_float!(ins[0].dtype, "flash_attention_backward", T => {
             let scale = |x: f64| x as T;
             let all = [0, 1, 2, 3, 4].map(|i| ins[i].typed::<T>());
@@ -376,6 +378,11 @@ fn attention(q: &Tensor, k: &Tensor, v: &Tensor, o: AttentionOptions) -> Result<
 methods! {
     /// `softmax(query @ key^T * scale + mask) @ value` over the last two dims, `[.., L, E]`, `[.., S, E]` and `[.., S, V]`
     /// (`torch.nn.functional.scaled_dot_product_attention`).
+    ///
+    /// Where one kernel does it, which stores no scores, the node has PyTorch's name of such a kernel:
+    /// `ScaledDotProductFlashAttentionForCpuBackward0`, or `ScaledDotProductEfficientAttentionBackward0` on GPUs in every dtype. On the CPU
+    /// that is without mask and dropout and in float32 or float64; on GPUs without dropout, in float32, float16 or bfloat16, from 16 queries
+    /// on, unless the mask wants a gradient or the adapter is software. Else it is composed of other ops, with their nodes.
     ///
     /// ```
     /// # use wgtorch::{AttentionOptions, prelude::*};
