@@ -183,12 +183,14 @@ fn weights(q: &Tensor, k: &Tensor, scale: f64, causal: bool, mask: Option<&Tenso
         None if causal => scores.checked().where_cond(&lower(q, k)?, minus)?,
         None => scores,
     };
-    let mut weights = scores.checked().softmax(-1, ())?;
-    if mask.is_some() {
-        // a row that may attend to nothing gives zeros
+    let weights = if mask.is_some() {
+        // a row that may attend to nothing gives zeros, and its gradients are zeros too
         let dead = scores.checked().amax(-1, true)?.checked().eq(minus)?;
-        weights = weights.checked().masked_fill(&dead, 0.0)?;
-    }
+        let weights = scores.checked().masked_fill(&dead, 0.0)?.checked().softmax(-1, ())?;
+        weights.checked().masked_fill(&dead, 0.0)?
+    } else {
+        scores.checked().softmax(-1, ())?
+    };
     if weights.dtype() == q.dtype() { Ok(weights) } else { weights.checked().to(q.dtype()) }
 }
 
