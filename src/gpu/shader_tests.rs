@@ -1,6 +1,7 @@
 //! Every kernel that the library can write, in every shading language that has its types: elementwise programs over all rows
 //! and dtypes, all kinds of reductions, and the kernels of `shaders/`, for adapters with subgroups and without.
 
+use super::kernels::attention::{Attention, Saved, attention, attention_grad};
 use super::kernels::conv::{ConvSpec, conv2d, conv2d_input_grad, conv2d_weight_grad};
 use super::kernels::index_write::{self, Join, Pointers};
 use super::kernels::loss::{Reduction, Targets, nll_loss, nll_loss_grad};
@@ -309,6 +310,18 @@ pub(super) fn drive(rec: &mut Recorder, h: &Hosts) {
         let (grad, statistics) = (f(2).shaped(&[rows, n]), [mean.view(), rstd.view()]);
         let (grad, x, out) = (grad.view(), x.view(), y.view());
         layer_norm_input_grad(rec, &LayerNormInputGrad { grad, x, weight, statistics, out, n }).unwrap();
+    }
+    // by quads and not, one column block and two
+    for width in [64, 96, 7] {
+        let [q, k, v, grad] = [0, 1, 2, 3].map(|n| f(n).shaped(&[2, 50, width]));
+        let (lse, mask) = (h.rstd.shaped(&[2, 50]), h.index.shaped(&[50]));
+        let lse = lse.view();
+        for mask in [None, Some(mask.typed(DType::I32))] {
+            let a = Attention { q: q.view(), k: k.view(), v: v.view(), mask, causal: true, scale: 0.1 };
+            attention(rec, &a, &grad.view(), &lse).unwrap();
+            let saved = Saved { grad: grad.view(), out: grad.view(), lse };
+            attention_grad(rec, &a, &saved, [&q.view(), &k.view(), &v.view()]).unwrap();
+        }
     }
     let (x, out, total) = (f(0).shaped(&[64, 10]), f(2).shaped(&[1]), f(3).shaped(&[1]));
     let index64 = h.index.shaped(&[64]);

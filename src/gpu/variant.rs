@@ -2,7 +2,8 @@
 
 use crate::error::{Result, bail};
 
-/// How a product of matrices is computed; convolutions know the tiles and the wave.
+/// How a product of matrices is computed; convolutions know the tiles and the wave, attention takes its kernels for real GPUs with
+/// either tile.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Variant {
     /// What the table says for the adapter's kind and the sizes.

@@ -403,7 +403,7 @@ fn matmul_as(
 
 /// Strides of three batch dims. A single batch has none: `collapse` gives it a dim of size 1 and a stride that nobody takes,
 /// which must not decide whether quads are aligned.
-fn batch_strides(dims: &[usize], strides: &[usize]) -> [usize; 3] {
+pub(super) fn batch_strides(dims: &[usize], strides: &[usize]) -> [usize; 3] {
     let mut s = [0; 3];
     for (s, (&n, &stride)) in s[3 - dims.len()..].iter_mut().zip(dims.iter().zip(strides)) {
         *s = if n == 1 { 0 } else { stride };

@@ -1,5 +1,6 @@
 //! The kernels that are more than elementwise: each file declares what varies, and its WGSL lies in `shaders/`.
 
+pub mod attention;
 pub mod conv;
 mod conv_wave;
 pub mod fill;
