@@ -258,14 +258,19 @@ fn every_reduction_in_every_language() {
 /// Drives every kernel of `shaders/` once in each of its ways.
 pub(super) fn drive(rec: &mut Recorder, h: &Hosts) {
     let f = |k: usize| h.of(k);
-    // few rows, many rows, rows that are not aligned, and a depth that is split
-    for (m, n, k) in [(8, 40, 12), (40, 40, 12), (40, 39, 11), (4, 4, 60_000)] {
+    // a row, few rows or columns, many, rows that are not aligned, and a depth that is split
+    let few = [(1, 40, 12), (40, 2, 12), (3, 40, 12), (8, 40, 12), (12, 40, 12)];
+    for (m, n, k) in few.into_iter().chain([(40, 40, 12), (40, 39, 11), (4, 4, 60_000)]) {
         let (a, b, c) = ([m, k], [k, n], [m, n]);
         let (a, b, c) = (f(0).shaped(&a), f(1).shaped(&b), f(2).shaped(&c));
         let bias = f(3).shaped(&c.shape);
         let epi = Epilogue { bias: Some(bias.view()), alpha: 2.0, beta: 1.0, act: Act::Relu };
         matmul(rec, &a.view(), &b.view(), &c.view(), &epi).unwrap();
     }
+    // every second column
+    let (a, b, c) = (f(0).shaped(&[40, 12]), f(1).shaped(&[12, 40]), f(2).shaped(&[40, 40]));
+    let apart = GpuView { strides: &[24, 2], ..a.view() };
+    matmul(rec, &apart, &b.view(), &c.view(), &Epilogue::default()).unwrap();
     for dtype in [DType::I32, DType::U32, DType::I64] {
         let [a, b, c] = [&h.index, &h.sums, &h.places].map(|h| h.shaped(&[40, 40]));
         let rest = Rest { bias: Some(a.typed(dtype)), alpha: Scalar::Int(2), beta: Scalar::Int(1), relu: true };

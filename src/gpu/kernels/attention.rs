@@ -32,8 +32,8 @@ const TOTAL_WORD: usize = 6;
 /// Whether these kernels are what this adapter is to use for so many queries.
 pub fn suits(rec: &Recorder, queries: usize) -> bool {
     match rec.variant() {
-        Variant::Auto => !rec.software() && queries >= FEW,
         Variant::Tile64 | Variant::Tile128 => true,
+        _ => !rec.software() && queries >= FEW,
     }
 }
 

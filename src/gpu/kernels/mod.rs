@@ -9,6 +9,8 @@ pub mod index_write;
 pub mod loss;
 pub mod matmul;
 pub mod matmul_exact;
+mod matmul_pick;
+mod matmul_thin;
 mod matmul_whole;
 pub mod norm;
 pub mod optim;

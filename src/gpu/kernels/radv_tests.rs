@@ -5,7 +5,7 @@
 
 use super::attention::tests::tiles as attention;
 use super::conv::tests::tiles as convolutions;
-use super::matmul::tests::tiles as products;
+use super::matmul::tests::on_gpus as products;
 use crate::gpu::shader_tests::{Hosts, drive};
 use crate::gpu::shading::Checked;
 use crate::gpu::testing::device;
