@@ -101,7 +101,7 @@ fn masks_agree_with_the_cpu() {
         let (l, s) = (70, 66);
         let (x, g) = ([leaf(l, 2, 8), leaf(s, 2, 8), leaf(s, 2, 4)], randn([2, 2, l, 4], F64));
         // the third query may attend to nothing
-        let open = (randn([l, s], F64).gt(0.0)).logical_and(&arange(l as i64, ()).ne(2).unsqueeze(1));
+        let open = (randn([l, s], F64).gt(0.0)).logical_and(arange(l as i64, ()).ne(2).unsqueeze(1));
         let masks = [
             open.clone(),
             open.unsqueeze(0).expand([2, l, s]),
@@ -126,7 +126,7 @@ fn shared_heads_agree_with_the_cpu() {
         let (l, s) = (40, 66);
         let (x, g) = ([leaf(l, 6, 8), leaf(s, 2, 8), leaf(s, 2, 4)], randn([2, 6, l, 4], F64));
         for o in
-            [AttentionOptions::new().is_causal(true), AttentionOptions::new().attn_mask(&randn([6, l, s], F64).gt(0.0))]
+            [AttentionOptions::new().is_causal(true), AttentionOptions::new().attn_mask(randn([6, l, s], F64).gt(0.0))]
         {
             let o = o.enable_gqa(true);
             let want = run(Device::Cpu, F64, &x, &g, &o, true);
