@@ -5,6 +5,7 @@
 
 use super::conv::tests::tiles as convolutions;
 use super::matmul::tests::tiles as products;
+use super::matmul_half::tests::tiles as half_products;
 use crate::gpu::shader_tests::{Hosts, drive};
 use crate::gpu::shading::Checked;
 use crate::gpu::testing::device;
@@ -35,6 +36,7 @@ fn kernels() -> Option<Vec<KernelSource>> {
     let hosts = Hosts::new(&g);
     let mut all = g.lock().dry(0, |rec| drive(rec, &hosts));
     all.extend(products());
+    all.extend(half_products());
     all.extend(convolutions());
     // one text is one kernel
     all.sort_by(|a, b| (&a.label, &a.wgsl).cmp(&(&b.label, &b.wgsl)));
