@@ -13,6 +13,9 @@ struct Params {
     flip: u32,
     // added to what is not a float, to make the least of its dtype 0
     bias: u32,
+    // reciprocals of length and inner
+    per_length: f32,
+    per_inner: f32,
 }
 
 @group(0) @binding(0) var<uniform> P: Params;
@@ -29,10 +32,10 @@ fn main(
     one = groups.z;
     let i = (wg.x + wg.y * groups.x) * 64u + t;
     if i >= P.n { return; }
-    let row = i / P.length;
+    let row = divide(i, P.length, P.per_length);
     var k = i - row * P.length;
     if ((P.flags * one) & 2u) != 0u { k = ORDER[i]; }
-    let outer = row / P.inner;
+    let outer = divide(row, P.inner, P.per_inner);
     let key = wt_key(P.x + (outer * P.length + k) * P.inner + row - outer * P.inner);
     KEYS[i] = select(key.x, key.y, (P.flags & 1u) != 0u) ^ P.flip;
 }

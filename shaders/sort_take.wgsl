@@ -10,6 +10,9 @@ struct Params {
     x: u32,
     values: u32,
     indices: u32,
+    // reciprocals of inner and kept
+    per_inner: f32,
+    per_kept: f32,
 }
 
 @group(0) @binding(0) var<uniform> P: Params;
@@ -26,9 +29,10 @@ fn main(
 ) {
     let i = (wg.x + wg.y * groups.x) * 64u + t;
     if i >= P.n { return; }
-    let inner = i % P.inner;
-    let outer = i / P.inner / P.kept;
-    let rank = i / P.inner - outer * P.kept;
+    let lines = divide(i, P.inner, P.per_inner);
+    let inner = i - lines * P.inner;
+    let outer = divide(lines, P.kept, P.per_kept);
+    let rank = lines - outer * P.kept;
     let k = ORDER[(outer * P.inner + inner) * P.length + rank];
     INDICES[P.indices + i] = vec2<u32>(k, 0u);
     let at = P.x + (outer * P.length + k) * P.inner + inner;

@@ -12,7 +12,7 @@ use super::kernels::pool::{AvgSpec, PoolSpec, avg_pool2d, avg_pool2d_grad, max_p
 use super::kernels::random::{Draw, random};
 use super::kernels::scan::{Scan, scan};
 use super::kernels::softmax::{softmax, softmax_grad};
-use super::kernels::sort::{Order, sort};
+use super::kernels::sort::{Order, by_tiles, sort};
 use super::kernels::{index, testing::Host};
 use super::kernels::{matmul_coop, matmul_half};
 use super::reduce::{ReduceKind, reduce_as};
@@ -365,6 +365,9 @@ pub(super) fn drive(rec: &mut Recorder, h: &Hosts) {
             sort(rec, &x.typed(dtype), &y.typed(dtype), &indices.i64(), 1, &Order::of(dtype, false)).unwrap();
         }
     }
+    // software adapters take another way
+    let keys = rec.alloc(4 * 10_000).unwrap();
+    by_tiles(rec, keys, None, [2, 5000], 0..32).unwrap();
 
     let views: Vec<Host> = (0..4).map(|k| f(k).shaped(&[100])).collect();
     let v = |k: usize| views[k].view();

@@ -21,6 +21,7 @@ mod rows_wave;
 pub mod scan;
 pub mod softmax;
 pub mod sort;
+mod sort_runs;
 #[cfg(test)]
 mod step_tests;
 #[cfg(test)]

@@ -1,18 +1,19 @@
 //! Stable sorting along any dim of contiguous tensors, by keys that are unsigned numbers in the order of the values.
 //!
 //! Short rows are ranked, each element by itself; rows that fit in a workgroup's memory go through a bitonic network over keys and
-//! positions; longer ones are sorted digit by digit, the lowest first. Counting is in integers, and every element has one place,
-//! so that a run gives the same result every time.
+//! positions; longer ones are sorted digit by digit, the lowest first: by tiles here, on software adapters by runs (`sort_runs.rs`).
+//! Counting is in integers, and every element has one place, so that a run gives the same result every time.
 
 use super::scan::{Scan, scan};
 use super::softmax::around;
-use super::{need_dense, source, word};
+use super::sort_runs::{by_runs, sort_rows};
+use super::{need_dense, per, source, word};
 use crate::DType;
 use crate::error::{Result, bail, ensure};
-use crate::gpu::{Buffer, GpuView, KernelSource, Recorder};
+use crate::gpu::{Buffer, GpuView, KernelSource, Recorder, Variant};
 use std::ops::Range;
 
-const ORDER: &str = include_str!("../../../shaders/lib/order.wgsl");
+pub(super) const ORDER: &str = include_str!("../../../shaders/lib/order.wgsl");
 const KEYS: &str = include_str!("../../../shaders/sort_keys.wgsl");
 const COUNT: &str = include_str!("../../../shaders/sort_count.wgsl");
 const SCATTER: &str = include_str!("../../../shaders/sort_scatter.wgsl");
@@ -57,7 +58,7 @@ impl Order {
         Order { descending, bits, bias }
     }
 
-    fn flip(&self) -> u32 {
+    pub(super) fn flip(&self) -> u32 {
         if self.descending { u32::MAX } else { 0 }
     }
 }
@@ -131,29 +132,51 @@ pub fn sort(
         params.push(word(n.next_power_of_two())?);
         return rec.dispatch(k, &buffers, &params, rows as u32);
     }
+    if runs(rec) && words == 1 && inner == 1 && kept == n {
+        return sort_rows(rec, x, values, indices, [rows, n], order);
+    }
     let mut found: Option<Buffer> = None;
     for w in 0..words as u32 {
         let bits = order.bits.start.max(32 * w)..order.bits.end.min(32 * (w + 1));
         let keys = rec.alloc(4 * (rows * n) as u64)?;
-        let make = || key_kernel("sort keys", x.dtype, KEYS, [2, 1], 7);
+        let make = || key_kernel("sort keys", x.dtype, KEYS, [2, 1], 9);
         let k = rec.kernel(&format!("sort keys {}", x.dtype), make)?;
         let flags = w | u32::from(found.is_some()) << 1;
-        let params = [word(rows * n)?, outs[0], outs[2], outs[3], flags, order.flip(), order.bias];
+        let params = [word(rows * n)?, outs[0], outs[2], outs[3], flags, order.flip(), order.bias, per(n), per(inner)];
         let by = found.as_ref().unwrap_or(x.buffer);
         rec.dispatch(k, &[x.buffer, by, &keys], &params, (rows * n).div_ceil(64) as u32)?;
         found = Some(by_digits(rec, keys, found, [rows, n], bits.start - 32 * w..bits.end - 32 * w)?);
     }
     let Some(found) = found else { bail!(Runtime, "sort kernel: elements of {words} words") };
-    let make = || Ok(source("sort take", &[&format!("const WT_WORDS = {words}u;"), TAKE], 2, 2, 7));
+    let make = || Ok(source("sort take", &[&format!("const WT_WORDS = {words}u;"), TAKE], 2, 2, 9));
     let k = rec.kernel(&format!("sort take {words}"), make)?;
     let count = values.numel();
-    let params: Vec<u32> = [word(count)?].into_iter().chain(outs).collect();
+    let params: Vec<u32> = [word(count)?].into_iter().chain(outs).chain([per(inner), per(kept)]).collect();
     rec.dispatch(k, &[x.buffer, &found, values.buffer, indices.buffer], &params, count.div_ceil(64) as u32)
+}
+
+/// Whether digits are sorted by runs.
+fn runs(rec: &Recorder) -> bool {
+    rec.software() && rec.variant() == Variant::Auto
 }
 
 /// The positions of the keys of each row in their order by some of their bits, equal ones as they were; `order` has the keys'
 /// positions if these are not 0, 1 ….
 pub(super) fn by_digits(
+    rec: &mut Recorder,
+    keys: Buffer,
+    order: Option<Buffer>,
+    size: [usize; 2],
+    bits: Range<u32>,
+) -> Result<Buffer> {
+    match runs(rec) {
+        true => by_runs(rec, &keys, order.as_ref(), size, bits),
+        false => by_tiles(rec, keys, order, size, bits),
+    }
+}
+
+/// The same for GPUs: counts are shared in workgroup memory.
+pub(in crate::gpu) fn by_tiles(
     rec: &mut Recorder,
     keys: Buffer,
     order: Option<Buffer>,

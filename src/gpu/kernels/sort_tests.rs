@@ -7,7 +7,7 @@ use crate::gpu::testing::{device, down};
 use crate::shape::numel;
 use std::cmp::Ordering;
 
-const SHAPES: [(&[usize], usize, usize); 12] = [
+const SHAPES: [(&[usize], usize, usize); 14] = [
     (&[], 0, 1),
     (&[5], 0, 5),
     (&[7, 64], 1, 3),
@@ -19,6 +19,8 @@ const SHAPES: [(&[usize], usize, usize); 12] = [
     (&[1025], 0, 1025),
     (&[2, 3001, 3], 1, 7),
     (&[3, 2500], 1, 2500),
+    (&[2, 2501], 1, 2501),
+    (&[5000], 0, 4999),
     (&[100_003], 0, 100_003),
 ];
 
@@ -115,6 +117,34 @@ fn what_was_widened_has_fewer_digits() {
         want.sort_by_key(|&k| data[k]);
         let got = down::<i64>(&g, &indices.buffer, 3000);
         assert!(want.iter().zip(&got).all(|(&a, &b)| a as i64 == b), "{dtype}");
+    }
+}
+
+#[test]
+fn tiles_and_runs_agree() {
+    let Some(g) = device() else { return };
+    for (rows, n, bits) in [(1, 1, 0..32), (1, 9, 3..5), (3, 1000, 0..7), (2, 4099, 0..9), (5, 70_001, 13..32)] {
+        let words = |seed: u32| (0..(rows * n) as u32).map(move |i| (i ^ seed).wrapping_mul(0x9e37_79b9));
+        let data: Vec<u32> = words(1).map(|w| w ^ w >> 15).collect();
+        // each row in another order than it lies in
+        let from: Vec<u32> = (0..rows).flat_map(|_| (0..n as u32).rev()).collect();
+        for given in [false, true] {
+            let start = |k: usize| if given { from[k] } else { (k % n) as u32 };
+            let mut want: Vec<u32> = Vec::new();
+            for row in 0..rows {
+                let mut line: Vec<usize> = (row * n..(row + 1) * n).collect();
+                line.sort_by_key(|&k| (data[k] >> bits.start) & ((1u64 << (bits.end - bits.start)) - 1) as u32);
+                want.extend(line.into_iter().map(start));
+            }
+            let keys = || Host::dense(&g, data.clone(), &[rows * n]).buffer;
+            let order = || given.then(|| Host::dense(&g, from.clone(), &[rows * n]).buffer);
+            let (a, b) = (keys(), order());
+            let tiles = by_tiles(&mut g.lock(), a, b, [rows, n], bits.clone()).unwrap();
+            assert_eq!(down::<u32>(&g, &tiles, rows * n), want, "tiles {rows} x {n} by {bits:?}, {given}");
+            let (a, b) = (keys(), order());
+            let runs = by_runs(&mut g.lock(), &a, b.as_ref(), [rows, n], bits.clone()).unwrap();
+            assert_eq!(down::<u32>(&g, &runs, rows * n), want, "runs {rows} x {n} by {bits:?}, {given}");
+        }
     }
 }
 
