@@ -1,4 +1,5 @@
 // The second pass of a product whose depth was split: sums the parts in order, and finishes as the first pass would have.
+// as_was(), what was done to the operands before, taken back, is declared elsewhere.
 
 @group(0) @binding(1) var<storage, read> PARTS: array<f32>;
 @group(0) @binding(2) var<storage, read> BIAS: array<f32>;
@@ -31,7 +32,7 @@ fn main(
         v += PARTS[part];
         part += P.size;
     }
-    v *= P.alpha;
+    v = as_was(v, batch, at) * P.alpha;
     if ((P.flags * one) & 1u) != 0u {
         let z2 = batch % P.batch2;
         let z1 = batch / P.batch2 % P.batch1;

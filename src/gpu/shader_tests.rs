@@ -14,7 +14,7 @@ use super::kernels::scan::{Scan, scan};
 use super::kernels::softmax::{softmax, softmax_grad};
 use super::kernels::sort::{Order, by_tiles, sort};
 use super::kernels::{index, testing::Host};
-use super::kernels::{matmul_coop, matmul_half};
+use super::kernels::{matmul_coop, matmul_half, matmul_scaled};
 use super::reduce::{ReduceKind, reduce_as};
 use super::reduce_wgsl::Plan;
 use super::shading::{Checked, have_spirv_val, have_tint, judge_as_browsers};
@@ -424,7 +424,8 @@ fn every_file_of_shaders_in_every_language() {
     let (_, extras) = check(waves.clone());
     assert!(extras.contains_key("subgroups"), "{extras:?}");
 
-    let coop = matmul_coop::tests::sources();
+    let mut coop = matmul_coop::tests::sources();
+    coop.extend(matmul_scaled::sources());
     let (_, extras) = check(coop.clone());
     assert!(extras.contains_key("cooperative matrices"), "{extras:?}");
 

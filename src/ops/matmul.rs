@@ -3,6 +3,7 @@
 
 use super::complex_matmul;
 use super::precision::backends::matmul::allow_fp16_accumulation;
+use super::precision::{Float32MatmulPrecision, get_float32_matmul_precision};
 use super::views::UnsafeView;
 use crate::cpu;
 use crate::cpu::view::{View, ViewMut};
@@ -45,6 +46,8 @@ pub(super) struct Product {
     columns: [bool; 2],
     /// Whether float16 may be summed in float16, as it was when the op was called.
     half_sums: bool,
+    /// Whether float32 may be rounded to TensorFloat32's digits, likewise.
+    reduced: bool,
 }
 
 impl Product {
@@ -52,7 +55,8 @@ impl Product {
         let one = Scalar::Int(1);
         let columns = [by_columns(&a.layout()), by_columns(&b.layout())];
         let half_sums = allow_fp16_accumulation();
-        Product { form, name, node, alpha: one, beta: one, bias: false, relu: false, columns, half_sums }
+        let reduced = get_float32_matmul_precision() != Float32MatmulPrecision::Highest;
+        Product { form, name, node, alpha: one, beta: one, bias: false, relu: false, columns, half_sums, reduced }
     }
 
     /// With a bias, and factors of the product and of it.
@@ -224,7 +228,7 @@ impl Kernel for Product {
             beta: self.beta.to_f64() as f32,
             act: if self.relu { gpu_matmul::Act::Relu } else { gpu_matmul::Act::None },
         };
-        if matmul_coop::matmul(launch.rec, &a, &b, &out, &epilogue)? {
+        if matmul_coop::matmul(launch.rec, &a, &b, &out, &epilogue, self.reduced)? {
             return Ok(true);
         }
         if out.dtype != DType::F32 {

@@ -47,9 +47,10 @@ static FLOAT32: AtomicU8 = AtomicU8::new(0);
 
 /// Says how precise products of float32 have to be from now on, in the whole process (`torch.set_float32_matmul_precision`).
 ///
-/// A permission, not an order: what is faster and allowed is taken where there is such a thing. At present there is none: WGSL has
-/// neither TensorFloat32 nor bfloat16 matrices, and float16, which it has, lacks float32's range, so that products of float32 are
-/// computed in float32 at each setting.
+/// A permission, not an order: what is faster and allowed is taken where there is such a thing. Here that is one: on GPUs opened with
+/// cooperative matrices (`WGTORCH_COOPERATIVE=1`) that have them of float16 but not of float32, rows of the first factor and columns of
+/// the second are scaled by powers of two and rounded to float16, whose 11 significant digits are TensorFloat32's; sums are float32.
+/// `High` and `Medium` are the same. Everything else computes in float32 at each setting.
 pub fn set_float32_matmul_precision(precision: Float32MatmulPrecision) {
     FLOAT32.store(precision as u8, Ordering::Relaxed);
 }

@@ -308,9 +308,8 @@ impl Sum<'_> {
 
 /// Adds up the parts of a split product, in order.
 pub(super) fn sum_parts(rec: &mut Recorder, s: &Sum, out: &Buffer, out_offset: usize) -> Result<()> {
-    let k = rec.kernel("matmul sum", || {
-        Ok(source("matmul sum", &[SUM_PARAMS, include_str!("../../../shaders/matmul_sum.wgsl")], 2, 1, 16))
-    })?;
+    let plain = include_str!("../../../shaders/lib/sum_plain.wgsl");
+    let k = rec.kernel("matmul sum", || Ok(source("matmul sum", &[SUM_PARAMS, plain, SUM], 2, 1, 16)))?;
     rec.dispatch(k, &[s.parts, s.bias.0, out], &s.params(out_offset)?, s.total.div_ceil(64) as u32)
 }
 
@@ -335,6 +334,8 @@ pub(super) fn quads(offset: usize, sizes: [usize; 2], strides: [usize; 2], batch
 
 /// The parameters of the second pass.
 pub(super) const SUM_PARAMS: &str = include_str!("../../../shaders/lib/sum_params.wgsl");
+/// The second pass; `as_was()` is declared elsewhere.
+pub(super) const SUM: &str = include_str!("../../../shaders/matmul_sum.wgsl");
 /// The parameters of products.
 pub(super) const PARAMS: &str = include_str!("../../../shaders/matmul.wgsl");
 /// [`PARAMS`] and the bindings of float32; `Out`, what the output's array is of, is declared elsewhere.
@@ -387,7 +388,7 @@ fn batch_strides(dims: &[usize], strides: &[usize]) -> [usize; 3] {
 }
 
 /// Buffer, offset, row and column stride, batch strides.
-type Operand<'a> = (&'a Buffer, usize, [usize; 2], [usize; 3]);
+pub(super) type Operand<'a> = (&'a Buffer, usize, [usize; 2], [usize; 3]);
 
 /// One dispatch's product.
 pub(super) struct Product<'a> {

@@ -1,15 +1,16 @@
 //! Matrix products by cooperative matrices (tensor cores, simdgroup matrices), where the device was opened with them: `WGTORCH_COOPERATIVE=1`
 //! and an adapter whose own list has a square size that WGSL can name. float16 is multiplied as it is and summed in float32, float32 is
-//! multiplied in float32: either way nothing is rounded that the other kernels keep, only the order of the sums is another.
+//! multiplied in float32: either way nothing is rounded that the other kernels keep, only the order of the sums is another. Float32
+//! through float16 is for who allowed it.
 //!
 //! The kernel stores partial sums, which the second pass of split products finishes. Not yet run on hardware: no adapter at hand has
 //! them. What is tested is the text, in the languages of the two backends that have them, and the choice.
 
 use super::matmul::{Epilogue, PARAMS, Product, sum_parts};
-use super::{matmul_half, source, word};
+use super::{matmul_half, matmul_scaled, source, word};
 use crate::DType;
-use crate::error::Result;
-use crate::gpu::{GpuView, KernelId, KernelSource, Recorder};
+use crate::error::{Result, bail};
+use crate::gpu::{Buffer, GpuView, KernelId, KernelSource, Recorder};
 use std::fmt::Write;
 use wgpu::{CooperativeMatrixProperties, CooperativeScalarType};
 
@@ -179,17 +180,30 @@ struct Plan {
 }
 
 /// The same product as [`super::matmul::matmul`], in float16 or float32, by cooperative matrices; false where the device has none for
-/// the dtype, or the operands do not lie by whole tiles.
+/// the dtype, or the operands do not lie by whole tiles. Where the device has none of float32, and `reduced` allows it, float32 is
+/// scaled and rounded to float16 (`matmul_scaled.rs`).
 ///
 /// # Errors
 /// If shapes do not fit, or a tensor is too large.
-pub fn matmul(rec: &mut Recorder, a: &GpuView, b: &GpuView, out: &GpuView, epi: &Epilogue) -> Result<bool> {
+pub fn matmul(
+    rec: &mut Recorder,
+    a: &GpuView,
+    b: &GpuView,
+    out: &GpuView,
+    epi: &Epilogue,
+    reduced: bool,
+) -> Result<bool> {
     let Some(cooperative) = rec.cooperative() else { return Ok(false) };
     let subgroup = cooperative.subgroup;
-    let Some(tile) = choose(cooperative, out.dtype) else { return Ok(false) };
     if [a, b].into_iter().chain(&epi.bias).any(|v| v.dtype != out.dtype) {
         return Ok(false);
     }
+    let half = if reduced && out.dtype == DType::F32 { choose(cooperative, DType::F16) } else { None };
+    let tile = match (choose(cooperative, out.dtype), half) {
+        (Some(tile), _) => tile,
+        (None, Some(tile)) => return scaled(rec, tile, subgroup, [a, b, out], epi),
+        (None, None) => return Ok(false),
+    };
     let mut whole = true;
     Product::each(a, b, out, epi, |p| {
         whole &= tile.fits(p).is_some();
@@ -204,25 +218,68 @@ pub fn matmul(rec: &mut Recorder, a: &GpuView, b: &GpuView, out: &GpuView, epi: 
     Ok(whole)
 }
 
+/// Rows and columns from which on float32 is worth being rounded: each number is read for as many products.
+const WORTH: usize = 64;
+
+fn scaled(rec: &mut Recorder, tile: Tile, subgroup: u32, [a, b, out]: [&GpuView; 3], epi: &Epilogue) -> Result<bool> {
+    let mut whole = true;
+    Product::each(a, b, out, epi, |p| {
+        let tiles = [p.m, p.n, p.k].iter().all(|n| n.is_multiple_of(tile.side as usize));
+        whole &= tiles && p.k > 0 && p.m.min(p.n) >= WORTH;
+        Ok(())
+    })?;
+    if whole {
+        Product::each(a, b, out, epi, |p| {
+            matmul_scaled::record(rec, p, epi, |rec, twin| match tile.fits(twin) {
+                Some(lies) => {
+                    let (kernel, subgroups) = kernel(rec, tile, lies, subgroup)?;
+                    multiply(rec, tile, kernel, subgroups, twin, epi)
+                }
+                None => bail!(Runtime, "matmul kernel: twins of float32 lie by whole tiles"),
+            })
+        })?;
+    }
+    Ok(whole)
+}
+
 fn record(rec: &mut Recorder, tile: Tile, lies: [Lies; 2], subgroup: u32, p: &Product, epi: &Epilogue) -> Result<()> {
+    let (kernel, subgroups) = kernel(rec, tile, lies, subgroup)?;
+    launch(rec, tile, kernel, subgroups, p, epi)
+}
+
+/// The kernel for operands that lie so, and how many subgroups of its workgroups there are at least.
+fn kernel(rec: &mut Recorder, tile: Tile, lies: [Lies; 2], subgroup: u32) -> Result<(KernelId, u32)> {
     let invocations = (SUBGROUPS * subgroup).min(MOST);
     let name = format!("matmul coop {} {} {lies:?} {invocations}", tile.dtype, tile.side);
     let kernel = rec.kernel(&name, || Ok(tile.source(&name, lies, invocations)))?;
-    launch(rec, tile, kernel, invocations / subgroup, p, epi)
+    Ok((kernel, invocations / subgroup))
 }
 
-/// Runs the kernel, whose workgroups have so many subgroups or more, and what sums its parts.
+/// Runs the kernel, and what sums its parts.
 fn launch(rec: &mut Recorder, tile: Tile, kernel: KernelId, subgroups: u32, p: &Product, epi: &Epilogue) -> Result<()> {
+    let (parts, splits) = multiply(rec, tile, kernel, subgroups, p, epi)?;
+    let sum = p.sum(&parts, splits, epi)?;
+    match tile.dtype {
+        DType::F16 => matmul_half::sum_parts(rec, tile.dtype, &sum, p.out),
+        _ => sum_parts(rec, &sum, p.out.0, p.out.1),
+    }
+}
+
+/// Runs the kernel, whose workgroups have so many subgroups or more: gives the partial sums, and how many of them there are.
+fn multiply(
+    rec: &mut Recorder,
+    tile: Tile,
+    kernel: KernelId,
+    subgroups: u32,
+    p: &Product,
+    epi: &Epilogue,
+) -> Result<(Buffer, usize)> {
     let batch: usize = p.batch.iter().product();
     let plan = tile.plan([p.m, p.n, p.k], batch)?;
     let parts = rec.alloc((4 * plan.splits * batch * p.m * p.n) as u64)?;
     let params = p.params(&plan.head, true, [(0, 0); 2], epi)?;
     rec.dispatch(kernel, &[p.a.0, p.b.0, &parts], &params, plan.blocks.div_ceil(subgroups))?;
-    let sum = p.sum(&parts, plan.splits, epi)?;
-    match tile.dtype {
-        DType::F16 => matmul_half::sum_parts(rec, tile.dtype, &sum, p.out),
-        _ => sum_parts(rec, &sum, p.out.0, p.out.1),
-    }
+    Ok((parts, plan.splits))
 }
 
 #[cfg(test)]

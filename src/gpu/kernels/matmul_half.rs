@@ -9,7 +9,7 @@ use super::{source, word};
 use crate::DType;
 use crate::error::Result;
 use crate::gpu::elements::INDEX_WGSL;
-use crate::gpu::{Buffer, GpuView, KernelSource, Recorder};
+use crate::gpu::{Buffer, GpuView, KernelId, KernelSource, Recorder};
 
 /// How four elements of a dtype become float32, on a device that can unpack float16 or not.
 fn widening(dtype: DType, unpacks: bool) -> &'static str {
@@ -82,19 +82,31 @@ fn fits(p: &Product) -> bool {
 }
 
 fn record(rec: &mut Recorder, core: Core, numbers: Numbers, p: &Product, epi: &Epilogue) -> Result<()> {
-    let dtype = numbers.dtype;
-    let batch: usize = p.batch.iter().product();
-    let plan = Plan::new(core, [p.m, p.n, p.k], batch)?;
-    let split = plan.splits > 1;
-    let params = p.params(&plan.head, split, p.quads(), epi)?;
-    let name = format!("matmul {dtype} {}{}", core.name(), if numbers.half_sums { " in float16" } else { "" });
-    let kernel = rec.kernel(&name, || Ok(product(&name, core, numbers, params.len())))?;
-    if !split {
-        return rec.dispatch(kernel, &[p.a.0, p.b.0, p.added().0, p.out.0], &params, plan.tiles as u32);
+    let plan = Plan::new(core, [p.m, p.n, p.k], p.batch.iter().product())?;
+    if plan.splits > 1 {
+        let (parts, splits) = parts(rec, core, numbers, p, epi)?;
+        return sum_parts(rec, numbers.dtype, &p.sum(&parts, splits, epi)?, p.out);
     }
+    let params = p.params(&plan.head, false, p.quads(), epi)?;
+    let kernel = kernel(rec, core, numbers, params.len())?;
+    rec.dispatch(kernel, &[p.a.0, p.b.0, p.added().0, p.out.0], &params, plan.tiles as u32)
+}
+
+/// The product's partial sums in float32, and how many of them there are.
+fn parts(rec: &mut Recorder, core: Core, numbers: Numbers, p: &Product, epi: &Epilogue) -> Result<(Buffer, usize)> {
+    let batch = p.batch.iter().product();
+    let plan = Plan::new(core, [p.m, p.n, p.k], batch)?;
     let parts = rec.alloc((4 * plan.splits * batch * p.m * p.n) as u64)?;
+    let params = p.params(&plan.head, true, p.quads(), epi)?;
+    let kernel = kernel(rec, core, numbers, params.len())?;
     rec.dispatch(kernel, &[p.a.0, p.b.0, p.a.0, &parts], &params, plan.tiles as u32)?;
-    sum_parts(rec, dtype, &p.sum(&parts, plan.splits, epi)?, p.out)
+    Ok((parts, plan.splits))
+}
+
+fn kernel(rec: &mut Recorder, core: Core, numbers: Numbers, param_words: usize) -> Result<KernelId> {
+    let name =
+        format!("matmul {} {}{}", numbers.dtype, core.name(), if numbers.half_sums { " in float16" } else { "" });
+    rec.kernel(&name, || Ok(product(&name, core, numbers, param_words)))
 }
 
 /// Adds up the parts of a product whose columns are a multiple of four, in order, and rounds the sums.

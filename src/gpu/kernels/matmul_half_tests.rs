@@ -159,6 +159,13 @@ fn every_kind_of_number_arrives() {
     }
 }
 
+/// Partial sums of a product of float16, for what else makes them.
+pub(in crate::gpu::kernels) fn sums(rec: &mut Recorder, p: &Product, epi: &Epilogue) -> Result<(Buffer, usize)> {
+    assert!(p.quads().iter().all(|q| q.1 == 0));
+    let numbers = plain(rec, DType::F16);
+    parts(rec, Core::Tile(64), numbers, p, epi)
+}
+
 /// The kernels of every tile and dtype.
 pub(in crate::gpu::kernels) fn tiles() -> Vec<KernelSource> {
     let mut all = Vec::new();
@@ -169,6 +176,8 @@ pub(in crate::gpu::kernels) fn tiles() -> Vec<KernelSource> {
         }
         all.push(summing(&format!("matmul {dtype} sum"), dtype));
     }
+    let numbers = Numbers { dtype: DType::F16, unpacks: true, half_sums: true };
+    all.extend(TILES.map(|core| product(&format!("matmul float16 sums {}", core.name()), core, numbers, 40)));
     all
 }
 
@@ -239,13 +248,16 @@ fn speed() {
         let out = Host::dense(&g, vec![0u16; m * n], &[m, n]);
         let (wa, wb, wo) =
             (Host::noise(&g, &[m, k], 1), Host::noise(&g, &[k, n], 1), Host::dense(&g, vec![0f32; m * n], &[m, n]));
+        let epi = Epilogue::default();
         for core in TILES {
-            let epi = Epilogue::default();
             let cost = time(&g, |rec| {
                 let (a, b, out) = (a.typed(dtype), b.typed(dtype), out.typed(dtype));
-                Product::each(&a, &b, &out, &epi, |p| record(rec, core, plain(rec, dtype), p, &epi)).unwrap();
+                let numbers = plain(rec, dtype);
+                Product::each(&a, &b, &out, &epi, |p| record(rec, core, numbers, p, &epi)).unwrap();
             });
             println!("{m}x{n}x{k} {core:?} packed: {cost}");
+        }
+        for core in matmul::tests::cores(&g) {
             let cost = time(&g, |rec| matmul::tests::on(rec, core, &wa.view(), &wb.view(), &wo.view(), &epi));
             println!("{m}x{n}x{k} {core:?} float32: {cost}");
         }

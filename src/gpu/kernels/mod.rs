@@ -10,6 +10,7 @@ pub mod matmul;
 pub mod matmul_coop;
 pub mod matmul_exact;
 pub mod matmul_half;
+pub(super) mod matmul_scaled;
 mod matmul_whole;
 pub mod norm;
 pub mod optim;

@@ -6,6 +6,7 @@
 use super::conv::tests::tiles as convolutions;
 use super::matmul::tests::tiles as products;
 use super::matmul_half::tests::tiles as half_products;
+use super::matmul_scaled;
 use crate::gpu::shader_tests::{Hosts, drive};
 use crate::gpu::shading::Checked;
 use crate::gpu::testing::device;
@@ -38,6 +39,7 @@ fn kernels() -> Option<Vec<KernelSource>> {
     let mut all = g.lock().dry(0, |rec| drive(rec, &hosts));
     all.extend(products());
     all.extend(half_products());
+    all.extend(matmul_scaled::sources());
     all.extend(convolutions());
     // for software adapters alone: an array of an invocation's own is memory
     all.retain(|k| !k.label.starts_with("sort run"));
