@@ -28,7 +28,7 @@ struct Params {
     // columns of an output row, pixels of an output plane
     out_w: u32,
     out_plane: u32,
-    // input elements of a sample and of a group of it, output elements of a sample
+    // input elements of a sample and of a group of it, elements between samples of the result
     sample: u32,
     group: u32,
     out_sample: u32,
@@ -41,6 +41,8 @@ struct Params {
     per_kernel_w: f32,
     per_out_w: f32,
     per_out_plane: f32,
+    // elements of a sample of the result where the depth is split: parts lie [sample][split]
+    part: u32,
 }
 
 @group(0) @binding(0) var<uniform> P: Params;
@@ -57,8 +59,10 @@ var<private> y0: vec4<u32>;
 var<private> x0: vec4<u32>;
 var<private> x_at: vec4<u32>;
 var<private> out_at: vec4<u32>;
+var<private> first: u32;
 
 fn begin(batch: u32, split: u32, row: u32, col: u32) {
+    first = P.out + split * P.part;
     channel0 = batch * P.rows;
     weight_at = P.weight + channel0 * P.depth;
     for (var j = 0u; j < 4u * one; j++) {
@@ -101,6 +105,6 @@ fn b_quad(k: u32, col: u32, i: u32, end: u32) -> vec4<f32> {
 fn aim(col: u32) {
     for (var j = 0u; j < 4u * one; j++) {
         let n = divide(col + j, P.out_plane, P.per_out_plane);
-        out_at = vec4(out_at.yzw, P.out + n * P.out_sample + (col + j - n * P.out_plane));
+        out_at = vec4(out_at.yzw, first + n * P.out_sample + (col + j - n * P.out_plane));
     }
 }

@@ -25,7 +25,7 @@ struct Params {
     // of the output's gradient
     out_h: u32,
     out_w: u32,
-    // output channels of a group; elements of a sample of either gradient
+    // output channels of a group; elements of a sample of the output's, between those of the input's
     channels: u32,
     out_sample: u32,
     sample: u32,
@@ -39,6 +39,8 @@ struct Params {
     per_stride_h: f32,
     per_stride_w: f32,
     per_channels: f32,
+    // elements of a sample of the result where the depth is split: parts lie [sample][split]
+    part: u32,
 }
 
 @group(0) @binding(0) var<uniform> P: Params;
@@ -54,8 +56,10 @@ var<private> x_div: vec4<u32>;
 var<private> x_mod: vec4<u32>;
 var<private> grad_at: vec4<u32>;
 var<private> out_at: vec4<u32>;
+var<private> first: u32;
 
 fn begin(batch: u32, split: u32, row: u32, col: u32) {
+    first = P.out + split * P.part;
     group = batch;
     for (var j = 0u; j < 4u * one; j++) {
         let n = divide(col + j, P.plane, P.per_plane);
@@ -105,6 +109,6 @@ fn b_quad(k: u32, col: u32, i: u32, end: u32) -> vec4<f32> {
 fn aim(col: u32) {
     for (var j = 0u; j < 4u * one; j++) {
         let n = divide(col + j, P.plane, P.per_plane);
-        out_at = vec4(out_at.yzw, P.out + n * P.sample + (col + j - n * P.plane));
+        out_at = vec4(out_at.yzw, first + n * P.sample + (col + j - n * P.plane));
     }
 }

@@ -26,12 +26,13 @@ struct Params {
     a_quads: u32,
     batch1: u32,
     batch2: u32,
-    // 1: add beta times bias; 2: relu; 4: a partial sum, stored as it is
+    // 1: add beta times bias; 2: relu; 4: a partial sum, stored as it is; 8: stored with rows as columns
     flags: u32,
     alpha: f32,
     beta: f32,
     out: u32,
-    pad: u32,
+    // quads of columns of a workgroup, where few rows are multiplied
+    quads: u32,
     a: Matrix,
     b: Matrix,
     bias: Matrix,

@@ -92,11 +92,12 @@ fn bias_one(at: u32, inside: bool) -> f32 {
     return BIAS[select(P.bias.offset, at, inside)];
 }
 
-fn put_quad(row: u32, col: u32, v: vec4<f32>) {
-    let inside = (vec4(col) + vec4(0u, 1u, 2u, 3u)) < vec4(P.cols);
+// what becomes of four neighbours' sums: what lies past the last column is computed but nobody's
+fn finished(row: u32, col: u32, v: vec4<f32>) -> vec4<f32> {
     var y = v;
     if ((P.flags * one) & 4u) == 0u { y *= P.alpha; }
     if ((P.flags * one) & 1u) != 0u {
+        let inside = (vec4(col) + vec4(0u, 1u, 2u, 3u)) < vec4(P.cols);
         let at = bias_at + row * P.bias.row + col * P.bias.col;
         y += P.beta * vec4(
             bias_one(at, inside.x),
@@ -106,9 +107,14 @@ fn put_quad(row: u32, col: u32, v: vec4<f32>) {
         );
     }
     if ((P.flags * one) & 2u) != 0u { y = relu4(y); }
+    return y;
+}
+
+fn put_quad(row: u32, col: u32, v: vec4<f32>) {
+    let y = finished(row, col, v);
     let at = out_at + row * P.cols + col;
-    if inside.x { OUT[at] = y.x; }
-    if inside.y { OUT[at + 1u] = y.y; }
-    if inside.z { OUT[at + 2u] = y.z; }
-    if inside.w { OUT[at + 3u] = y.w; }
+    if col < P.cols { OUT[at] = y.x; }
+    if col + 1u < P.cols { OUT[at + 1u] = y.y; }
+    if col + 2u < P.cols { OUT[at + 2u] = y.z; }
+    if col + 3u < P.cols { OUT[at + 3u] = y.w; }
 }

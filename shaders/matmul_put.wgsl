@@ -10,7 +10,7 @@ fn put_quad(row: u32, col: u32, v: vec4<f32>) {
             if ((P.flags * one) & 4u) == 0u { y *= P.alpha; }
             if ((P.flags * one) & 1u) != 0u { y += P.beta * BIAS[bias_at + row * P.bias.row + c * P.bias.col]; }
             if ((P.flags * one) & 2u) != 0u { y = relu(y); }
-            OUT[out_at + row * P.cols + c] = y;
+            OUT[out_at + select(row * P.cols + c, c * P.rows + row, (P.flags & 8u) != 0u)] = y;
         }
         x = x.yzww;
     }

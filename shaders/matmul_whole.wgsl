@@ -1,7 +1,7 @@
 // The core of software adapters where all quads of both operands are aligned and contiguous: matmul_wave.wgsl without its loops and
 // branches around loads, which cost as much again as the product. Its pipelines differ by how the operands lie.
 //
-// Declared elsewhere: P, ROWS, and over the tile's accumulators clear(), multiply(a: Block, b: Block), next_row(); by the operands
+// Declared elsewhere: P, ROWS, OWN (rows that a lane loads), and over the tile's accumulators clear(), multiply(a: Block, b: Block), next_row(); by the operands
 // begin(), aim(), put_quad(); a_start(), a_block(), b_start() and b_block() by the table in matmul_whole.rs.
 
 @compute @workgroup_size(8)
@@ -16,7 +16,7 @@ fn main(
     let z = id / (P.tiles_x * P.tiles_y);
     let split = z % P.splits;
     let row0 = id / P.tiles_x % P.tiles_y * ROWS;
-    let row = row0 + lane * (ROWS / 8u);
+    let row = row0 + lane * OWN;
     let col = id % P.tiles_x * 32u + lane * 4u;
     begin(z / P.splits, split, row, col);
     let end = min((split + 1u) * P.chunk, P.depth);

@@ -37,6 +37,7 @@ mod shape;
 pub mod stream;
 mod tensor;
 mod trace;
+pub mod tuning;
 
 pub use autograd::{GradModeGuard, enable_grad, is_grad_enabled, no_grad, no_grad_guard};
 pub use device::Device;

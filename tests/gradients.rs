@@ -600,6 +600,7 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("LogSoftmaxBackwardDataBackward0", "as above"),
     ("NativeLayerNormBackwardBackward0", "as above"),
     ("ScaledDotProductFlashAttentionForCpuBackwardBackward0", "as above"),
+    ("ScaledDotProductEfficientAttentionBackward0", "the name on GPUs"),
     ("SearchsortedBackward0", "places are integers"),
 ];
 

@@ -13,7 +13,7 @@ const LAYERS: &[&[&str]] = &[
     &["tensor"],
     &["ops"],
     &["autograd"],
-    &["nn", "optim", "data", "io", "profiler"],
+    &["nn", "optim", "data", "io", "profiler", "tuning"],
     // What the crate shows; it may name anything.
     &["prelude"],
 ];

@@ -341,3 +341,22 @@ fn constants_take_no_buffer_until_they_are_written() {
         assert_eq!(small.to_vec::<f32>().unwrap(), [0., 2., 2., 0.]);
     }
 }
+
+/// Large transfers go by pieces: sizes around and between them, odd bytes, and a view that begins inside a word.
+#[test]
+fn large_copies_there_and_back() {
+    for device in devices() {
+        for n in [(8 << 20) - 257, (8 << 20) - 256, (8 << 20) - 255, (16 << 20) + 7] {
+            let bytes: Vec<u8> = (0..n).map(|i| (i % 251) as u8).collect();
+            let there = Tensor::from_slice(&bytes, [n], device).unwrap();
+            assert_eq!(there.to_vec::<u8>().unwrap(), bytes, "{n} bytes on {device}");
+            let mut back = vec![0u8; n - 3];
+            there.narrow(0, 3, n - 3).copy_to_slice(&mut back).unwrap();
+            assert_eq!(back, bytes[3..], "{n} bytes on {device}");
+        }
+        let n = (1 << 20) + 77;
+        let wide: Vec<f64> = (0..n).map(|i| i as f64 * 0.5).collect();
+        let there = Tensor::from_slice(&wide, [n], device).unwrap();
+        assert_eq!(there.to_vec::<f64>().unwrap(), wide, "{device}");
+    }
+}

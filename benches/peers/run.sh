@@ -18,7 +18,8 @@ if [ "${1:-}" = --ours ]; then
 fi
 out=${1:?usage: benches/peers/run.sh OUT.jsonl [workload-substring ...]}
 shift
-cargo build --release --manifest-path "$root/Cargo.toml" --example peer
+# as users build it: the bench profile, and not by parts as incremental builds are
+CARGO_INCREMENTAL=0 cargo build --profile bench --manifest-path "$root/Cargo.toml" --example peer
 home=${PEERS_HOME:-$root/../shared/peers}
 if [ -x "$home/run.sh" ]; then
   PRODUCT_BENCH="bash $here/run.sh --ours" bash "$home/run.sh" "$out" "$@" >&2

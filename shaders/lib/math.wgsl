@@ -85,6 +85,8 @@ fn m_exp_tail(r: f32) -> f32 {
     return r * r * p;
 }
 
+// For a whole n the low bits of n + 1.5 * 2^23 are n: shifted up, n + 126 there is the power 2^(n - 1), without a conversion and
+// its bounds.
 fn m_exp(x: f32) -> f32 {
     let high = select(x, 88.8f, x > 88.8f);
     let c = select(high, -87.4f, high < -87.4f);
@@ -92,7 +94,7 @@ fn m_exp(x: f32) -> f32 {
     let r = (c - n * 0.693359375f) - n * -0.00021219444f;
     let p = 1.0f + (r + m_exp_tail(r));
     // in two steps, since 2^128 is no f32; infinity by name, since a compiler may join the 2 with another factor
-    let y = p * bitcast<f32>(u32(i32(n) + 126i) << 23u) * 2.0f;
+    let y = p * bitcast<f32>(bitcast<u32>(n + 12583038.0f) << 23u) * 2.0f;
     return m_keep_nan(select(y, m_inf(), x > 88.72284f), x);
 }
 
@@ -102,7 +104,7 @@ fn m_exp_half(x: f32) -> f32 {
     let n = round(c * 1.442695f);
     let r = (c - n * 0.693359375f) - n * -0.00021219444f;
     let p = 1.0f + (r + m_exp_tail(r));
-    return m_keep_nan(p * bitcast<f32>(u32(i32(n) + 62i) << 23u) * 18446744073709551616.0f, x);
+    return m_keep_nan(p * bitcast<f32>(bitcast<u32>(n + 12582974.0f) << 23u) * 18446744073709551616.0f, x);
 }
 
 fn m_exp2(x: f32) -> f32 {
@@ -112,7 +114,7 @@ fn m_exp2(x: f32) -> f32 {
     let f = c - n;
     let q = 0.0013398877f + f * 0.0001535338f;
     let p = 0.6931472f + f * (0.24022648f + f * (0.055503324f + f * (0.009618437f + f * q)));
-    return m_keep_nan((1.0f + f * p) * bitcast<f32>(u32(i32(n) + 126i) << 23u) * 2.0f, x);
+    return m_keep_nan((1.0f + f * p) * bitcast<f32>(bitcast<u32>(n + 12583038.0f) << 23u) * 2.0f, x);
 }
 
 fn m_expm1(x: f32) -> f32 {
@@ -122,7 +124,7 @@ fn m_expm1(x: f32) -> f32 {
     let r = (c - n * 0.693359375f) - n * -0.00021219444f;
     let q = 0.04166636f + r * (0.008333389f + r * (0.001394073f + r * 0.00019846251f));
     let p = r + r * r * (0.5f + r * (0.16666666f + r * q));
-    let half = bitcast<f32>(u32(i32(n) + 126i) << 23u);
+    let half = bitcast<f32>(bitcast<u32>(n + 12583038.0f) << 23u);
     return m_keep_nan((half * p + (half - 0.5f)) * 2.0f, x);
 }
 
@@ -385,11 +387,16 @@ fn m_erf(x: f32) -> f32 {
 // The distribution function of the standard normal.
 fn m_phi(x: f32) -> f32 {
     let m = abs(x);
-    let a = select(m, 14.0f, m > 14.0f);
+    // from here on the power below is 0
+    let a = select(m, 13.22f, m > 13.22f);
     let t = 1.0f / (1.0f + 0.35f * a);
-    let q = -0.023218466f + t * (0.15932885f + t * (-0.25584722f + t * (0.14403498f + t * -0.029158736f)));
-    let p = t * (0.1396213f + t * (0.1398636f + t * (0.119820684f + t * (0.105554983f + t * q))));
-    let h = p * m_exp(-0.5f * a * a);
+    let q = -0.04643693f + t * (0.3186577f + t * (-0.5116944f + t * (0.28806996f + t * -0.05831747f)));
+    let p = t * (0.2792426f + t * (0.2797272f + t * (0.23964137f + t * (0.21110997f + t * q))));
+    let c = -0.5f * a * a;
+    let n = round(c * 1.442695f);
+    let r = (c - n * 0.693359375f) - n * -0.00021219444f;
+    // half of 2^n, as in m_exp, zero for the smallest: p is twice what it stands for
+    let h = p * ((1.0f + (r + m_exp_tail(r))) * bitcast<f32>(bitcast<u32>(n + 12583038.0f) << 23u));
     return m_keep_nan(select(1.0f - h, h, x < 0.0f), x);
 }
 

@@ -27,6 +27,7 @@ pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 mod timing;
+pub mod tuner;
 mod variant;
 mod view;
 

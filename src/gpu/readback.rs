@@ -2,10 +2,10 @@
 
 use super::adapter::Gpu;
 use super::buffer::Buffer;
-use super::recorder::Recorder;
+use super::recorder::{PIECE, Recorder};
 use crate::error::{Error, Result, bail, ensure};
 use futures::channel::oneshot;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 /// Bytes of a slot's status words.
 pub(super) const STATUS_BYTES: u64 = 16;
@@ -201,6 +201,37 @@ impl Gpu {
     ) -> Result<(R, Status)> {
         let pending = self.lock().begin_read(Some((src, offset, bytes)), Some(slot))?;
         self.wait_read(pending, f)
+    }
+
+    /// [`Gpu::read_with`] for large reads: `f` gets piece after piece with where it begins, while the device copies those that follow.
+    /// All are taken at the same point of the program.
+    pub fn read_pieces(
+        &self,
+        src: &Buffer,
+        offset: u64,
+        bytes: u64,
+        slot: u32,
+        mut f: impl FnMut(usize, &[u8]),
+    ) -> Result<Status> {
+        let mut pending = VecDeque::new();
+        {
+            let mut rec = self.lock();
+            let mut at = 0;
+            while at < bytes || pending.is_empty() {
+                let n = PIECE.min(bytes - at);
+                let slot = if at == 0 { Some(slot) } else { None };
+                pending.push_back((at, rec.begin_read(Some((src, offset + at, n)), slot)?));
+                at += n;
+            }
+        }
+        let mut status = Status::default();
+        while let Some((at, piece)) = pending.pop_front() {
+            let ((), heard) = self.wait_read(piece, |bytes| f(at as usize, bytes))?;
+            if at == 0 {
+                status = heard;
+            }
+        }
+        Ok(status)
     }
 
     /// [`Gpu::read_with`] without blocking.

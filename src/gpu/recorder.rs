@@ -1,6 +1,7 @@
 //! The recorder of a GPU: one command encoder that all threads write in program order, submitted at fixed counts.
 
 mod staging;
+mod stopwatch;
 
 use super::adapter::is_software;
 use super::buffer::{Buffer, Pool, size_class};
@@ -10,11 +11,12 @@ use super::pipeline::{Access, KernelId, KernelSource, Pipelines};
 use super::readback::{Readbacks, STATUS_BYTES, STATUS_SLOTS, slot_of};
 use super::timing::Timer;
 use super::variant::Variant;
-use crate::error::{Error, Result, bail, ensure};
-use crate::trace::{self, Kind, Work};
+use crate::error::{Error, Result, ensure};
+use crate::trace::{self, Work};
 use futures::FutureExt;
 use parking_lot::Mutex;
 use smallvec::SmallVec;
+pub(super) use staging::PIECE;
 use staging::{Chunk, KEEP_STAGED};
 use std::borrow::Cow;
 use std::collections::VecDeque;
@@ -24,8 +26,6 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 
 /// Dispatches to a submission. A fixed count: where work is cut depends on the recorded program alone.
 const SUBMIT_EVERY: u32 = 32;
-/// Uploaded bytes to a submission.
-const SUBMIT_BYTES: u64 = 64 << 20;
 /// Submissions that may be unfinished before recording waits for the oldest.
 const IN_FLIGHT: usize = 8;
 /// Free pool buffers are looked through each time this many submissions were made.
@@ -139,6 +139,7 @@ impl Recorder {
         device.on_uncaptured_error(Arc::new(move |e: wgpu::Error| f.set(e.to_string())));
         let f = faults.clone();
         device.set_device_lost_callback(move |reason, message| f.set(format!("device lost ({reason:?}): {message}")));
+        super::tuner::from_env()?;
         let (chunk_home, chunks_back) = channel();
         let mut pool = Pool::new();
         let status = pool.adopt(create(&device, "wgtorch status", STATUS_BYTES * u64::from(STATUS_SLOTS))?);
@@ -202,7 +203,7 @@ impl Recorder {
 
     /// True where products and convolutions are to be those of software adapters, whose subgroups are eight lanes: NOTE [Two cores].
     pub(super) fn waves(&self) -> bool {
-        self.subgroup_size == 8 && self.variant == Variant::Auto
+        self.subgroup_size == 8 && !matches!(self.variant, Variant::Tile64 | Variant::Tile128)
     }
 
     /// The device's cooperative matrices, where it was opened with them.
@@ -426,45 +427,6 @@ impl Recorder {
         self.pool.collect(self.count.submissions);
         let dead = self.pool.trim(self.count.submissions, true);
         self.pipelines.forget(&dead);
-    }
-
-    /// Records a copy of host bytes into a buffer, in program order. Offset and length are multiples of 4, or the data
-    /// reaches the end of the buffer's last word, whose remaining bytes become zero.
-    pub fn upload(&mut self, dst: &Buffer, offset: u64, data: &[u8]) -> Result<()> {
-        let padded = (data.len() as u64).next_multiple_of(4);
-        ensure!(
-            offset.is_multiple_of(4) && offset + padded <= dst.size(),
-            Device,
-            "upload of {} bytes at {offset} into a buffer of {} bytes",
-            data.len(),
-            dst.size()
-        );
-        if data.is_empty() {
-            return Ok(());
-        }
-        let work = Work { bytes: data.len() as u64, flops: 0 };
-        let _span = trace::span_with(Kind::Transfer, || ("Memcpy HtoD".into(), work));
-        let (buffer, at) = self.chunk(padded)?;
-        {
-            let mut view = match buffer.get_mapped_range_mut(at..at + padded) {
-                Ok(v) => v,
-                Err(e) => bail!(Device, "{}: upload: {e}", self.name),
-            };
-            let whole = data.len() & !3;
-            view.slice(..whole).copy_from_slice(&data[..whole]);
-            if whole < data.len() {
-                let mut last = [0; 4];
-                last[..data.len() - whole].copy_from_slice(&data[whole..]);
-                view.slice(whole..whole + 4).copy_from_slice(&last);
-            }
-        }
-        self.encoder().copy_buffer_to_buffer(&buffer, at, dst.raw(), offset, Some(padded));
-        self.count.uploads += 1;
-        self.staged += padded;
-        if self.staged >= SUBMIT_BYTES {
-            self.submit();
-        }
-        Ok(())
     }
 
     /// Records a copy between two buffers; offsets and length are multiples of 4.

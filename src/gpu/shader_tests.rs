@@ -1,6 +1,7 @@
 //! Every kernel that the library can write, in every shading language that has its types: elementwise programs over all rows
 //! and dtypes, all kinds of reductions, and the kernels of `shaders/`, for adapters with subgroups and without.
 
+use super::kernels::attention::{Attention, Saved, attention, attention_grad};
 use super::kernels::conv::{ConvSpec, conv2d, conv2d_input_grad, conv2d_weight_grad};
 use super::kernels::index_write::{self, Join, Pointers};
 use super::kernels::loss::{Reduction, Targets, nll_loss, nll_loss_grad};
@@ -258,8 +259,9 @@ fn every_reduction_in_every_language() {
 /// Drives every kernel of `shaders/` once in each of its ways.
 pub(super) fn drive(rec: &mut Recorder, h: &Hosts) {
     let f = |k: usize| h.of(k);
-    // few rows, many rows, rows that are not aligned, and a depth that is split
-    for (m, n, k) in [(8, 40, 12), (40, 40, 12), (40, 39, 11), (4, 4, 60_000)] {
+    // a row, few rows or columns, many, rows that are not aligned, and a depth that is split
+    let few = [(1, 40, 12), (40, 2, 12), (3, 40, 12), (8, 40, 12), (12, 40, 12)];
+    for (m, n, k) in few.into_iter().chain([(40, 40, 12), (40, 39, 11), (4, 4, 60_000)]) {
         let (a, b, c) = ([m, k], [k, n], [m, n]);
         let (a, b, c) = (f(0).shaped(&a), f(1).shaped(&b), f(2).shaped(&c));
         let bias = f(3).shaped(&c.shape);
@@ -274,6 +276,10 @@ pub(super) fn drive(rec: &mut Recorder, h: &Hosts) {
             matmul_half::matmul(rec, &a.typed(dtype), &b.typed(dtype), &c.typed(dtype), &epi, false).unwrap();
         }
     }
+    // every second column
+    let (a, b, c) = (f(0).shaped(&[40, 12]), f(1).shaped(&[12, 40]), f(2).shaped(&[40, 40]));
+    let apart = GpuView { strides: &[24, 2], ..a.view() };
+    matmul(rec, &apart, &b.view(), &c.view(), &Epilogue::default()).unwrap();
     for dtype in [DType::I32, DType::U32, DType::I64] {
         let [a, b, c] = [&h.index, &h.sums, &h.places].map(|h| h.shaped(&[40, 40]));
         let rest = Rest { bias: Some(a.typed(dtype)), alpha: Scalar::Int(2), beta: Scalar::Int(1), relu: true };
@@ -313,6 +319,18 @@ pub(super) fn drive(rec: &mut Recorder, h: &Hosts) {
         let (grad, statistics) = (f(2).shaped(&[rows, n]), [mean.view(), rstd.view()]);
         let (grad, x, out) = (grad.view(), x.view(), y.view());
         layer_norm_input_grad(rec, &LayerNormInputGrad { grad, x, weight, statistics, out, n }).unwrap();
+    }
+    // by quads and not, one column block and two
+    for width in [64, 96, 7] {
+        let [q, k, v, grad] = [0, 1, 2, 3].map(|n| f(n).shaped(&[2, 50, width]));
+        let (lse, mask) = (h.rstd.shaped(&[2, 50]), h.index.shaped(&[50]));
+        let lse = lse.view();
+        for mask in [None, Some(mask.typed(DType::I32))] {
+            let a = Attention { q: q.view(), k: k.view(), v: v.view(), mask, causal: true, scale: 0.1 };
+            attention(rec, &a, &grad.view(), &lse).unwrap();
+            let saved = Saved { grad: grad.view(), out: grad.view(), lse };
+            attention_grad(rec, &a, &saved, [&q.view(), &k.view(), &v.view()]).unwrap();
+        }
     }
     let (x, out, total) = (f(0).shaped(&[64, 10]), f(2).shaped(&[1]), f(3).shaped(&[1]));
     let index64 = h.index.shaped(&[64]);

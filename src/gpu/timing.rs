@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// Bytes of a timestamp.
-const STAMP: u64 = wgpu::QUERY_SIZE as u64;
+pub(super) const STAMP: u64 = wgpu::QUERY_SIZE as u64;
 
 /// A dispatch between two timestamps.
 struct Mark {
@@ -154,11 +154,11 @@ pub(super) fn untimed(name: Cow<'static, str>, label: Arc<str>, work: Work, gpu:
     });
 }
 
-fn buffer(device: &wgpu::Device, size: u64, usage: wgpu::BufferUsages) -> wgpu::Buffer {
+pub(super) fn buffer(device: &wgpu::Device, size: u64, usage: wgpu::BufferUsages) -> wgpu::Buffer {
     let label = Some("wgtorch times");
     device.create_buffer(&wgpu::BufferDescriptor { label, size, usage, mapped_at_creation: false })
 }
 
-fn stamps(bytes: &[u8]) -> Vec<u64> {
+pub(super) fn stamps(bytes: &[u8]) -> Vec<u64> {
     bytes.chunks_exact(STAMP as usize).map(bytemuck::pod_read_unaligned).collect()
 }

@@ -1,6 +1,6 @@
 //! Advanced indexing: reading and writing where integer tensors of one shape name positions of several dims together.
 
-use super::index::FEW;
+use super::index_write::FEW;
 use super::on_gpu::{Temp, copy, dense, flat_index, spread};
 use crate::cpu::copy::copy_strided;
 use crate::cpu::index::{self as k, BadIndex};

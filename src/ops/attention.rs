@@ -1,14 +1,16 @@
-//! Scaled dot-product attention (Vaswani et al. 2017): on the CPU one kernel, where no mask is given and nothing dropped; else
-//! composed of products and a softmax.
+//! Scaled dot-product attention (Vaswani et al. 2017): one kernel where nothing is dropped, on the CPU without a mask, on GPUs in
+//! float32 and narrower; else composed of products and a softmax, as on software adapters.
 
 use super::operand::MaybeTensor;
 use crate::cpu::attention as k;
+use crate::device::Device;
 use crate::dtype::{DType, compute_float};
 use crate::error::{Result, bail, ensure};
-use crate::gpu::GpuView;
+use crate::gpu::kernels::attention as kernels;
+use crate::gpu::{GpuView, gpu};
 use crate::shape::{Dims, numel};
 use crate::stream::{CpuView, Kernel, Launch};
-use crate::tensor::{Ctx, Grads, Meta, Op, OutSpec, Saves, Tensor, apply, grad_enabled, methods};
+use crate::tensor::{Ctx, Grads, Meta, Op, OutSpec, Saves, Tensor, apply, grad_enabled, methods, no_grads};
 use smallvec::SmallVec;
 use std::sync::Arc;
 
@@ -111,43 +113,94 @@ fn repeat_heads(t: &Tensor, heads: usize, what: &str) -> Result<Tensor> {
     if own == heads { Ok(t.clone()) } else { t.checked().repeat_interleave(heads / own, -3) }
 }
 
-/// Inputs: queries, keys and values of equal leading dims; outputs: the result and the logarithms of the sums of
-/// exponentials of scores.
+/// Inputs: queries, keys and values, maybe a mask; outputs: the result and the logarithms of the sums of exponentials of scores. On
+/// the CPU leading dims are equal and there is no mask; on GPUs several heads of queries may share one of keys and values.
 #[derive(Clone, Copy, Debug)]
 struct Fused {
     causal: bool,
     scale: f64,
+    gpu: bool,
+}
+
+/// Whether a GPU's kernel takes these sizes, dtypes and this mask, and is what its adapter is to use.
+fn suits_gpu(n: usize, [q, k, v]: [&Tensor; 3], mask: Option<&Tensor>, shared: bool) -> Result<bool> {
+    let (sq, sk) = (q.shape(), k.shape());
+    let heads = sq.len() - 3.min(sq.len());
+    let leading = (0..sq.len() - 2).all(|d| sk[d] == sq[d] || shared && d == heads && sq[d].is_multiple_of(sk[d]));
+    let masks = |m: &Tensor| {
+        let shape = m.shape();
+        let wanted = sq[..sq.len() - 1].iter().chain([&sk[sk.len() - 2]]).rev();
+        m.device() == q.device()
+            && !m.requires_grad()
+            && shape.len() <= sq.len()
+            && shape.iter().rev().zip(wanted).all(|(&size, &want)| size == 1 || size == want)
+    };
+    let fits = matches!(q.dtype(), DType::F32 | DType::F16 | DType::BF16)
+        && leading
+        && sk[..sk.len() - 1] == v.shape()[..sk.len() - 1]
+        && mask.is_none_or(masks);
+    Ok(fits && kernels::suits(&gpu(n)?.lock(), sq[sq.len() - 2]))
 }
 
 impl Fused {
-    /// Whether there is a kernel for these operands.
-    fn takes(q: &Tensor, k: &Tensor, v: &Tensor) -> bool {
+    /// Whether there is a kernel for these operands; `shared` allows heads of keys that several of queries share.
+    fn takes([q, k, v]: [&Tensor; 3], mask: Option<&Tensor>, shared: bool) -> Result<bool> {
         let (sq, sk, sv) = (q.shape(), k.shape(), v.shape());
         let n = sq.len();
-        !q.device().is_gpu()
-            && [k, v].iter().all(|t| t.device() == q.device())
-            && matches!(q.dtype(), DType::F32 | DType::F64)
-            && sk.len() == n
-            && sv.len() == n
-            && sq[..n - 2] == sk[..n - 2]
-            && sk[..n - 1] == sv[..n - 1]
+        let alike = [k, v].iter().all(|t| t.device() == q.device())
+            && [&sk, &sv].iter().all(|s| s.len() == n)
             && sq[n - 1] == sk[n - 1]
-            && [q, k, v].iter().all(|t| t.numel() > 0)
+            && [q, k, v].iter().all(|t| t.numel() > 0);
+        Ok(alike
+            && match q.device() {
+                Device::Gpu(n) => suits_gpu(n, [q, k, v], mask, shared)?,
+                Device::Cpu => {
+                    mask.is_none()
+                        && matches!(q.dtype(), DType::F32 | DType::F64)
+                        && sq[..n - 2] == sk[..n - 2]
+                        && sk[..n - 1] == sv[..n - 1]
+                }
+            })
     }
 
     fn rules<T>(&self, scale: impl Fn(f64) -> T) -> k::Rules<T> {
         k::Rules { scale: scale(self.scale), causal: self.causal }
     }
 
-    /// The weights, of ops that have derivatives.
-    fn weights(&self, q: &Tensor, k: &Tensor) -> Result<Tensor> {
-        let scores = q.checked().matmul(&k.checked().mt()?)?.checked().mul(self.scale)?;
-        let scores = match self.causal {
-            true => scores.checked().where_cond(&lower(q, k)?, f64::NEG_INFINITY)?,
-            false => scores,
-        };
-        scores.checked().softmax(-1, ())
+    fn operands<'a>(&self, ins: &[GpuView<'a>], mask: Option<&GpuView<'a>>) -> kernels::Attention<'a> {
+        let (causal, scale) = (self.causal, self.scale as f32);
+        kernels::Attention { q: ins[0], k: ins[1], v: ins[2], mask: mask.copied(), causal, scale }
     }
+}
+
+/// The weights of values, of ops that have derivatives.
+fn weights(q: &Tensor, k: &Tensor, scale: f64, causal: bool, mask: Option<&Tensor>) -> Result<Tensor> {
+    let scores = q.checked().matmul(&k.checked().mt()?)?.checked().mul(scale)?;
+    let minus = f64::NEG_INFINITY;
+    let scores = match mask {
+        Some(m) if m.dtype() == DType::Bool => scores.checked().where_cond(m, minus)?,
+        Some(m) => scores.checked().add(m)?,
+        None if causal => scores.checked().where_cond(&lower(q, k)?, minus)?,
+        None => scores,
+    };
+    let weights = if mask.is_some() {
+        // a row that may attend to nothing gives zeros, and its gradients are zeros too
+        let dead = scores.checked().amax(-1, true)?.checked().eq(minus)?;
+        let weights = scores.checked().masked_fill(&dead, 0.0)?.checked().softmax(-1, ())?;
+        weights.checked().masked_fill(&dead, 0.0)?
+    } else {
+        scores.checked().softmax(-1, ())?
+    };
+    if weights.dtype() == q.dtype() { Ok(weights) } else { weights.checked().to(q.dtype()) }
+}
+
+/// Gradients of heads that were repeated as those of the heads themselves.
+fn gather_heads(t: Tensor, heads: usize) -> Result<Tensor> {
+    if t.dim() < 3 || t.size_of(-3) == heads {
+        return Ok(t);
+    }
+    let group = t.size_of(-3) / heads;
+    t.checked().unflatten(-3, [heads, group])?.checked().sum_dim(-3, false)
 }
 
 /// True where a query attends to a key at its own place or before.
@@ -161,6 +214,7 @@ impl Kernel for Fused {
         "scaled_dot_product_attention"
     }
     fn cpu(&self, ins: &[CpuView], outs: &[CpuView]) -> Result<()> {
+        ensure!(ins.len() == 3, NotImplemented, "{}: no kernel with a mask on the CPU", self.name());
         compute_float!(ins[0].dtype, "flash_attention", T => {
             let scale = |x: f64| x as T;
             let ins = [0, 1, 2].map(|i| ins[i].typed::<T>());
@@ -168,9 +222,12 @@ impl Kernel for Fused {
         });
         Ok(())
     }
-    fn gpu(&self, _: &mut Launch, _: &[GpuView], _: &[GpuView]) -> Result<bool> {
-        // there it is composed
-        Ok(false)
+    fn gpu(&self, launch: &mut Launch, ins: &[GpuView], outs: &[GpuView]) -> Result<bool> {
+        if ins[..3].iter().chain(outs).any(|v| v.dtype != DType::F32) {
+            return Ok(false);
+        }
+        kernels::attention(launch.rec, &self.operands(ins, ins.get(3)), &outs[0], &outs[1])?;
+        Ok(true)
     }
     fn flops(&self, ins: &[&[usize]], outs: &[&[usize]]) -> u64 {
         let keys = ins[1][ins[1].len() - 2];
@@ -183,35 +240,53 @@ impl Kernel for Fused {
 
 impl Op for Fused {
     fn node_name(&self) -> &'static str {
-        "ScaledDotProductFlashAttentionForCpuBackward0"
+        // PyTorch's names of its kernels for float32 on GPUs and on the CPU
+        if self.gpu {
+            "ScaledDotProductEfficientAttentionBackward0"
+        } else {
+            "ScaledDotProductFlashAttentionForCpuBackward0"
+        }
     }
     fn infer(&self, ins: &[Meta]) -> Result<SmallVec<[OutSpec; 2]>> {
         let (q, v) = (&ins[0].shape, &ins[2].shape);
         let n = q.len();
-        let lse = OutSpec { shape: Dims::from_slice(&q[..n - 1]), dtype: ins[0].dtype };
+        let narrow = matches!(ins[0].dtype, DType::F16 | DType::BF16);
+        let dtype = if narrow { DType::F32 } else { ins[0].dtype };
+        let lse = OutSpec { shape: Dims::from_slice(&q[..n - 1]), dtype };
         let mut shape = lse.shape.clone();
         shape.push(v[n - 1]);
         Ok([OutSpec { shape, dtype: ins[0].dtype }, lse].into_iter().collect())
     }
     fn saves(&self, _: u8) -> Saves {
-        Saves { inputs: 0b111, outputs: 0b11 }
+        Saves { inputs: 0b1111, outputs: 0b11 }
     }
     fn vjp(&self, cx: &Ctx) -> Result<Grads> {
         let (g, q, k, v) = (cx.g(), cx.input(0)?, cx.input(1)?, cx.input(2)?);
+        let mask = cx.saved(3)?;
+        let mut grads = no_grads(3 + usize::from(mask.is_some()));
         if !grad_enabled() {
             let (out, lse) = (cx.output(0)?, cx.output(1)?);
-            let found = apply(FusedGrad(*self), &[g, &q, &k, &v, &out, &lse])?;
-            return Ok(found.into_iter().map(Some).collect());
+            let ins = [g, &q, &k, &v, &out, &lse];
+            let found = apply(FusedGrad(*self), &ins.into_iter().chain(&mask).collect::<Vec<_>>())?;
+            grads.iter_mut().zip(found).for_each(|(to, found)| *to = Some(found));
+            return Ok(grads);
         }
         // a gradient that is recorded is made of ops that have derivatives
-        let p = self.weights(&q, &k)?;
+        let heads = if k.dim() > 2 { k.size_of(-3) } else { 1 };
+        let (k, v) = match q.dim() {
+            2 => (k, v),
+            _ => (repeat_heads(&k, q.size_of(-3), "key")?, repeat_heads(&v, q.size_of(-3), "value")?),
+        };
+        let p = weights(&q, &k, self.scale, self.causal, mask.as_ref())?;
         let gp = g.checked().matmul(&v.checked().mt()?)?;
         let mean = gp.checked().mul(&p)?.checked().sum_dim(-1, true)?;
         let gs = gp.checked().sub(&mean)?.checked().mul(&p)?.checked().mul(self.scale)?;
-        let gq = gs.checked().matmul(&k)?;
         let gk = gs.checked().mt()?.checked().matmul(&q)?;
         let gv = p.checked().mt()?.checked().matmul(g)?;
-        Ok([gq, gk, gv].into_iter().map(Some).collect())
+        grads[0] = Some(gs.checked().matmul(&k)?);
+        grads[1] = Some(gather_heads(gk, heads)?);
+        grads[2] = Some(gather_heads(gv, heads)?);
+        Ok(grads)
     }
     fn kernel(self: Arc<Self>) -> Arc<dyn Kernel> {
         self
@@ -227,6 +302,7 @@ impl Kernel for FusedGrad {
         "scaled_dot_product_attention_backward"
     }
     fn cpu(&self, ins: &[CpuView], outs: &[CpuView]) -> Result<()> {
+        ensure!(ins.len() == 6, NotImplemented, "{}: no kernel with a mask on the CPU", self.name());
         compute_float!(ins[0].dtype, "flash_attention_backward", T => {
             let scale = |x: f64| x as T;
             let all = [0, 1, 2, 3, 4].map(|i| ins[i].typed::<T>());
@@ -235,9 +311,14 @@ impl Kernel for FusedGrad {
         });
         Ok(())
     }
-    fn gpu(&self, _: &mut Launch, _: &[GpuView], _: &[GpuView]) -> Result<bool> {
-        // no GPU's gradient comes here
-        Ok(false)
+    fn gpu(&self, launch: &mut Launch, ins: &[GpuView], outs: &[GpuView]) -> Result<bool> {
+        if ins[..6].iter().chain(outs).any(|v| v.dtype != DType::F32) {
+            return Ok(false);
+        }
+        let operands = self.0.operands(&ins[1..4], ins.get(6));
+        let saved = kernels::Saved { grad: ins[0], out: ins[4], lse: ins[5] };
+        kernels::attention_grad(launch.rec, &operands, &saved, [&outs[0], &outs[1], &outs[2]])?;
+        Ok(true)
     }
     fn flops(&self, ins: &[&[usize]], _: &[&[usize]]) -> u64 {
         let keys = ins[2][ins[2].len() - 2];
@@ -269,36 +350,27 @@ impl Op for FusedGrad {
 #[track_caller]
 fn attention(q: &Tensor, k: &Tensor, v: &Tensor, o: AttentionOptions) -> Result<Tensor> {
     check(q, k, v, &o)?;
+    let scale = o.scale.unwrap_or_else(|| 1.0 / (q.size_of(-1) as f64).sqrt());
+    let mask = o.attn_mask.as_ref();
+    let fused = |k: &Tensor, v: &Tensor, shared: bool| -> Result<Option<Tensor>> {
+        if o.dropout_p != 0.0 || !Fused::takes([q, k, v], mask, shared)? {
+            return Ok(None);
+        }
+        let op = Fused { causal: o.is_causal, scale, gpu: q.device().is_gpu() };
+        let ins: SmallVec<[&Tensor; 4]> = [q, k, v].into_iter().chain(mask).collect();
+        Ok(Some(apply(op, &ins)?.swap_remove(0)))
+    };
+    if let Some(found) = fused(k, v, o.enable_gqa)? {
+        return Ok(found);
+    }
     let (mut k, mut v) = (k.clone(), v.clone());
     if o.enable_gqa && q.dim() > 2 {
         (k, v) = (repeat_heads(&k, q.size_of(-3), "key")?, repeat_heads(&v, q.size_of(-3), "value")?);
+        if let Some(found) = fused(&k, &v, false)? {
+            return Ok(found);
+        }
     }
-    let scale = o.scale.unwrap_or_else(|| 1.0 / (q.size_of(-1) as f64).sqrt());
-    if o.attn_mask.is_none() && o.dropout_p == 0.0 && Fused::takes(q, &k, &v) {
-        return Ok(apply(Fused { causal: o.is_causal, scale }, &[q, &k, &v])?.swap_remove(0));
-    }
-    let mut scores = q.checked().matmul(&k.checked().transpose(-2, -1)?)?.checked().mul(scale)?;
-    let minus = f64::NEG_INFINITY;
-    let mask = match (&o.attn_mask, o.is_causal) {
-        (Some(mask), _) => Some(mask.clone()),
-        (None, true) => Some(lower(q, &k)?),
-        (None, false) => None,
-    };
-    let masked = o.attn_mask.is_some();
-    scores = match mask {
-        Some(m) if m.dtype() == DType::Bool => scores.checked().where_cond(&m, minus)?,
-        Some(m) => scores.checked().add(&m)?,
-        None => scores,
-    };
-    let mut weights = scores.checked().softmax(-1, ())?;
-    if masked {
-        // a row that may attend to nothing gives zeros
-        let dead = scores.checked().amax(-1, true)?.checked().eq(minus)?;
-        weights = weights.checked().masked_fill(&dead, 0.0)?;
-    }
-    if weights.dtype() != q.dtype() {
-        weights = weights.checked().to(q.dtype())?;
-    }
+    let mut weights = weights(q, &k, scale, o.is_causal, mask)?;
     if o.dropout_p > 0.0 {
         weights = weights.checked().dropout(o.dropout_p, true)?;
     }
@@ -308,6 +380,11 @@ fn attention(q: &Tensor, k: &Tensor, v: &Tensor, o: AttentionOptions) -> Result<
 methods! {
     /// `softmax(query @ key^T * scale + mask) @ value` over the last two dims, `[.., L, E]`, `[.., S, E]` and `[.., S, V]`
     /// (`torch.nn.functional.scaled_dot_product_attention`).
+    ///
+    /// Where one kernel does it, which stores no scores, the node has PyTorch's name of such a kernel:
+    /// `ScaledDotProductFlashAttentionForCpuBackward0`, or `ScaledDotProductEfficientAttentionBackward0` on GPUs in every dtype. On the CPU
+    /// that is without mask and dropout and in float32 or float64; on GPUs without dropout, in float32, float16 or bfloat16, from 16 queries
+    /// on, unless the mask wants a gradient or the adapter is software. Else it is composed of other ops, with their nodes.
     ///
     /// ```
     /// # use wgtorch::{AttentionOptions, prelude::*};

@@ -529,7 +529,7 @@ methods! {
 
 impl Ctx<'_> {
     /// An optional input that the node keeps where it was given.
-    fn saved(&self, input: usize) -> Result<Option<Tensor>> {
+    pub(super) fn saved(&self, input: usize) -> Result<Option<Tensor>> {
         if self.has_saved(input) { self.input(input).map(Some) } else { Ok(None) }
     }
 }

@@ -22,6 +22,7 @@ mod histogram;
 mod huber;
 mod index;
 mod index_checks;
+mod index_write;
 mod indexing;
 pub mod linalg;
 mod linear;

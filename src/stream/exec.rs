@@ -330,6 +330,19 @@ pub fn read<R>(a: &Arg, f: impl FnOnce(&[u8]) -> R) -> Result<R> {
     after_faults(gpu.read_with(&buffer, start as u64, len as u64, stream_id(), f)?)
 }
 
+/// [`read`] by pieces: `f` gets each with where it begins.
+pub fn read_pieces(a: &Arg, mut f: impl FnMut(usize, &[u8])) -> Result<()> {
+    let (start, len) = span(a);
+    let known = known(a);
+    if len == 0 || known.is_some() || a.storage.device == Device::Cpu {
+        return on_host(a, start, len, known, |bytes| f(0, bytes));
+    }
+    let gpu = device_gpu(a.storage.device)?;
+    let buffer = a.storage.gpu(&mut gpu.lock(), false)?.clone();
+    let _span = trace::span_with(Kind::Transfer, || to_host(len));
+    after_faults(gpu.read_pieces(&buffer, start as u64, len as u64, stream_id(), f).map(|status| ((), status))?)
+}
+
 /// [`read`] that yields instead of blocking while the GPU works.
 pub async fn read_async<R>(a: &Arg, f: impl FnOnce(&[u8]) -> R) -> Result<R> {
     let (start, len) = span(a);

@@ -53,12 +53,13 @@ impl Drop for LockSet<'_> {
 }
 
 /// Shared holds on the memory of a few storages, taken only where nobody makes them wait: then no order is needed.
-pub struct ReadSet<'a>([Option<&'a StorageImpl>; 4]);
+pub struct ReadSet<'a, const N: usize>([Option<&'a StorageImpl>; N]);
 
-impl<'a> ReadSet<'a> {
+impl<'a, const N: usize> ReadSet<'a, N> {
     /// Takes all of them, or none.
-    pub fn try_lock(wanted: [Option<&'a StorageImpl>; 4]) -> Option<ReadSet<'a>> {
-        let mut set = ReadSet([None; 4]);
+    #[inline]
+    pub fn try_lock(wanted: [Option<&'a StorageImpl>; N]) -> Option<ReadSet<'a, N>> {
+        let mut set = ReadSet([None; N]);
         for (held, s) in set.0.iter_mut().zip(wanted) {
             if let Some(s) = s {
                 // SAFETY: what is taken is noted, and Drop gives back what is noted.
@@ -72,7 +73,8 @@ impl<'a> ReadSet<'a> {
     }
 }
 
-impl Drop for ReadSet<'_> {
+impl<const N: usize> Drop for ReadSet<'_, N> {
+    #[inline]
     fn drop(&mut self) {
         for s in self.0.iter().flatten() {
             // SAFETY: `try_lock` took it.

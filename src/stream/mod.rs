@@ -15,7 +15,7 @@ mod storage;
 mod widen;
 
 pub use command::{Arg, Cmd, CpuView, Epilogue, Fed, Kernel, KernelCmd, Launch, PointCmd, Src};
-pub use exec::{device_counters, read, read_async, synchronize, transfers, upload};
+pub use exec::{device_counters, read, read_async, read_pieces, synchronize, transfers, upload};
 pub use hold::{HostHold, hold};
 pub use locks::LockSet;
 pub use pairs::OnComplex;

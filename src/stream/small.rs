@@ -20,7 +20,7 @@ use std::mem::MaybeUninit;
 struct Scratch(MaybeUninit<[u8; SMALL * 8]>);
 
 impl Scratch {
-    fn new() -> Scratch {
+    const fn new() -> Scratch {
         Scratch(MaybeUninit::uninit())
     }
     fn ptr(&mut self) -> *mut u8 {
@@ -83,9 +83,15 @@ pub enum Now<'a> {
 /// Runs a step into a new storage at once: every tensor operand is of the float dtype `dtype` and broadcasts to `shape`.
 /// None where that is not for here: too many elements or none, another device, or an operand that is still to be computed
 /// or is being written by another thread.
-pub fn now(row: &'static Row, dtype: DType, natural: DType, srcs: &[Now], shape: &[usize]) -> Option<Storage> {
+pub fn now<const N: usize>(
+    row: &'static Row,
+    dtype: DType,
+    natural: DType,
+    srcs: [Now; N],
+    shape: &[usize],
+) -> Option<Storage> {
     let n = crate::shape::numel(shape);
-    if n == 0 || n > SMALL || srcs.len() > 4 {
+    if n == 0 || n > SMALL {
         return None;
     }
     let ready = |s: &Now| match s {
@@ -96,15 +102,15 @@ pub fn now(row: &'static Row, dtype: DType, natural: DType, srcs: &[Now], shape:
         return None;
     }
     let block = (row.cpu)(dtype)?;
-    let _held = ReadSet::try_lock(std::array::from_fn(|i| match srcs.get(i) {
-        Some(Now::Tensor(t, _)) => Some(*t),
-        _ => None,
+    let _held = ReadSet::try_lock(srcs.map(|s| match s {
+        Now::Tensor(t, _) => Some(t),
+        Now::Scalar(_) => None,
     }))?;
     if srcs.iter().any(|s| matches!(s, Now::Tensor(t, _) if !t.is_free(false))) {
         return None;
     }
-    let mut scratch: [Scratch; 4] = [Scratch::new(), Scratch::new(), Scratch::new(), Scratch::new()];
-    let mut ins: [*const u8; 4] = [std::ptr::null(); 4];
+    let mut scratch = [const { Scratch::new() }; N];
+    let mut ins: [*const u8; N] = [std::ptr::null(); N];
     for (i, src) in srcs.iter().enumerate() {
         let room = scratch[i].ptr();
         ins[i] = match *src {
@@ -137,7 +143,7 @@ pub fn now(row: &'static Row, dtype: DType, natural: DType, srcs: &[Now], shape:
     count(|c| c.immediate += 1);
     let out = HostBuf::alloc(n * natural.size());
     // SAFETY: n packed elements of `dtype` each; the new block has room for n results.
-    unsafe { block(&ins[..srcs.len()], out.ptr(), n) };
+    unsafe { block(&ins, out.ptr(), n) };
     Some(Storage::from_host(natural, out))
 }
 

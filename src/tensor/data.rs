@@ -7,6 +7,7 @@ use crate::dtype::{DType, Element};
 use crate::error::{Result, ensure};
 use crate::scalar::Scalar;
 use crate::stream;
+use std::mem::MaybeUninit;
 
 impl Tensor {
     /// The tensor itself if it is contiguous, else a contiguous copy; no history.
@@ -26,7 +27,13 @@ impl Tensor {
     /// ```
     pub fn to_vec<T: Element>(&self) -> Result<Vec<T>> {
         let source = self.host_order::<T>()?;
-        stream::read(&source.arg(), |bytes| elements(bytes, source.numel()))
+        let mut out = Vec::<T>::with_capacity(source.numel());
+        advise_huge(out.as_mut_ptr().cast(), source.numel() * size_of::<T>());
+        let room = out.spare_capacity_mut();
+        stream::read_pieces(&source.arg(), |at, bytes| put(&mut room[at / size_of::<T>()..], bytes))?;
+        // SAFETY: the pieces are all of the elements.
+        unsafe { out.set_len(source.numel()) };
+        Ok(out)
     }
 
     /// [`Tensor::to_vec`] into memory that is there already, which spares the making of new memory
@@ -46,15 +53,9 @@ impl Tensor {
         let n = self.numel();
         ensure!(out.len() == n, Value, "could not copy {n} elements into a slice of {}", out.len());
         let source = self.host_order::<T>()?;
-        stream::read(&source.arg(), |bytes| {
-            if T::DTYPE == DType::Bool {
-                // a byte that is neither 0 nor 1 is no bool in Rust
-                out.iter_mut().zip(bytes).for_each(|(o, b)| *o = T::from_scalar(Scalar::Bool(*b != 0)));
-            } else {
-                // SAFETY: n elements of T, for which every bit pattern is valid.
-                unsafe { copy_bytes(bytes.as_ptr(), out.as_mut_ptr().cast(), bytes.len()) };
-            }
-        })
+        // SAFETY: initialised elements, and `put` writes nothing else.
+        let room = unsafe { std::slice::from_raw_parts_mut(out.as_mut_ptr().cast(), n) };
+        stream::read_pieces(&source.arg(), |at, bytes| put::<T>(&mut room[at / size_of::<T>()..], bytes))
     }
 
     /// [`Tensor::to_vec`] that yields instead of blocking while the GPU works: the form for browsers.
@@ -129,16 +130,24 @@ impl Tensor {
 fn elements<T: Element>(bytes: &[u8], n: usize) -> Vec<T> {
     let mut out = Vec::<T>::with_capacity(n);
     debug_assert_eq!(bytes.len(), n * size_of::<T>());
+    advise_huge(out.as_mut_ptr().cast(), bytes.len());
+    put(out.spare_capacity_mut(), bytes);
+    // SAFETY: the bytes are n elements.
+    unsafe { out.set_len(n) };
+    out
+}
+
+/// Writes the elements that the bytes are.
+fn put<T: Element>(out: &mut [MaybeUninit<T>], bytes: &[u8]) {
+    let n = bytes.len() / size_of::<T>();
     if T::DTYPE == DType::Bool {
         // a byte that is neither 0 nor 1 is no bool in Rust
-        out.extend(bytes.iter().map(|b| T::from_scalar(Scalar::Bool(*b != 0))));
-        return out;
+        for (o, b) in out[..n].iter_mut().zip(bytes) {
+            o.write(T::from_scalar(Scalar::Bool(*b != 0)));
+        }
+        return;
     }
-    advise_huge(out.as_mut_ptr().cast(), bytes.len());
+    let out = out[..n].as_mut_ptr().cast::<u8>();
     // SAFETY: n elements of T, for which every bit pattern is valid.
-    unsafe {
-        copy_bytes(bytes.as_ptr(), out.as_mut_ptr().cast::<u8>(), bytes.len());
-        out.set_len(n);
-    }
-    out
+    unsafe { copy_bytes(bytes.as_ptr(), out, n * size_of::<T>()) };
 }

@@ -316,20 +316,31 @@ pub fn elementwise(op: &'static Elementwise, ins: &[In]) -> Result<Tensor> {
 /// The short way for a few elements of one float dtype on the CPU, which may wait for nothing: the step runs where it stands,
 /// and no command is made. None where the long way is to be gone, which also has the errors.
 fn at_once(op: &'static Elementwise, ins: &[In]) -> Option<Tensor> {
+    // what is written for a known number of operands needs no loops
+    match ins {
+        [a] => at_once_of(op, [a]),
+        [a, b] => at_once_of(op, [a, b]),
+        [a, b, c] => at_once_of(op, [a, b, c]),
+        [a, b, c, d] => at_once_of(op, [a, b, c, d]),
+        _ => None,
+    }
+}
+
+fn at_once_of<const N: usize>(op: &'static Elementwise, ins: [&In; N]) -> Option<Tensor> {
     use crate::stream::Now;
-    if ins.len() > 4 || matches!(op.rule, Rule::Logical | Rule::Bitwise | Rule::Where | Rule::Int) {
+    if matches!(op.rule, Rule::Logical | Rule::Bitwise | Rule::Where | Rule::Int) {
         return None;
     }
     // read for as long as the step runs; one tensor may stand at several places
-    let bodies: [_; 4] = std::array::from_fn(|i| match ins.get(i) {
-        Some(In::T(t)) => Some(t.0.body.read_recursive()),
-        _ => None,
+    let bodies = ins.map(|i| match i {
+        In::T(t) => Some(t.0.body.read_recursive()),
+        In::S(_) => None,
     });
-    let mut srcs = [Now::Scalar(Scalar::Int(0)); 4];
+    let mut srcs = [Now::Scalar(Scalar::Int(0)); N];
     let mut first: Option<&Body> = None;
     let mut same = true;
-    for ((src, operand), body) in srcs.iter_mut().zip(ins).zip(&bodies) {
-        *src = match (operand, body) {
+    for i in 0..N {
+        srcs[i] = match (ins[i], &bodies[i]) {
             // a bool is refused there
             (In::S(Scalar::Bool(_)), _) if op.rule == Rule::Sub => return None,
             // makes the result complex
@@ -362,7 +373,7 @@ fn at_once(op: &'static Elementwise, ins: &[In]) -> Option<Tensor> {
         }
     }
     let natural = if op.row.bool_out { DType::Bool } else { dtype };
-    let storage = stream::now(op.row, dtype, natural, &srcs[..ins.len()], &shape)?;
+    let storage = stream::now(op.row, dtype, natural, srcs, &shape)?;
     let body = Body { storage, layout: Layout::contiguous(shape), dtype: natural, version: None };
     drop(bodies);
     Some(Tensor::from_body(body, None))

@@ -13,7 +13,7 @@ mod steps;
 use plan::{KINDS, OTHERS, Plan};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
 use wgtorch::stream;
@@ -99,8 +99,13 @@ fn agree_with_a_naive_reference() {
     let words = prop::collection::vec(any::<u32>(), 160);
     let counts = RefCell::new(BTreeMap::<String, usize>::new());
     let before = stream::transfers();
+    let done = Cell::new(0);
     let result = runner.run(&(kinds, words, prop::bool::weighted(0.25)), |(kinds, words, large)| {
         let plan = program(&kinds, &words, large);
+        done.set(done.get() + 1);
+        if done.get() % 1000 == 0 {
+            println!("{} programs", done.get());
+        }
         for (k, n) in &plan.counts {
             *counts.borrow_mut().entry(k.clone()).or_default() += n;
         }

@@ -2,10 +2,11 @@
 //!
 //! Every tensor is contiguous, NCHW or OIHW, at any offset. The cores are those of the matrix product.
 
-use super::matmul::{Act, Core, Operands, Plan, quads};
+use super::matmul::{Act, Core, Operands, Plan, Sum, quads, sum_parts};
+use super::matmul_pick::conv_core;
 use super::{conv_wave, need_dense, need_f32, per, source, word};
 use crate::error::{Result, ensure};
-use crate::gpu::{GpuView, Recorder};
+use crate::gpu::{Buffer, GpuView, Recorder};
 
 /// How a convolution moves: `[height, width]` each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,7 +100,7 @@ const WEIGHT: Operands = Operands {
 };
 const SUM: &str = include_str!("../../../shaders/conv_sum.wgsl");
 
-/// `out = act(conv2d(x, w) + bias)`, in one dispatch.
+/// `out = act(conv2d(x, w) + bias)`: one dispatch, or two where tiles are few and share out the depth.
 pub fn conv2d(
     rec: &mut Recorder,
     x: &GpuView,
@@ -134,10 +135,10 @@ fn conv2d_on(
     if core.is_none() && conv_wave::forward(rec, &s, [x, w, out], bias, spec, act)? {
         return Ok(());
     }
-    let core = core.unwrap_or_else(|| Core::pick(rec, [s.outputs, s.batch * s.out_plane()], s.groups));
+    let core = core.unwrap_or_else(|| conv_core(rec, [s.outputs, s.batch * s.out_plane()], s.groups));
     let depth = s.inputs * s.taps();
-    let mut plan = Plan::new(core, [s.outputs, s.batch * s.out_plane(), depth], s.groups)?;
-    plan.whole();
+    let plan = plan(core, [s.outputs, s.batch * s.out_plane(), depth], s.groups)?;
+    let parts = Parts::new(rec, &plan, s.groups * s.outputs * s.out_plane(), s.batch)?;
     let (_, single) = quads(w.offset, [s.outputs, depth], [depth, 1], &[s.outputs * depth]);
     let sample = s.groups * s.inputs * s.plane();
     let out_sample = s.groups * s.outputs * s.out_plane();
@@ -145,19 +146,82 @@ fn conv2d_on(
     let mut params = plan.head.to_vec();
     // a quad that lies across the depth is no quad here
     params.push(if depth.is_multiple_of(4) { single } else { 4 });
-    params.push(act.flag() | u32::from(bias.is_some()));
+    params.push(if parts.is_some() { 0 } else { act.flag() | u32::from(bias.is_some()) });
     params.extend([word(s.input[0])?, word(s.input[1])?, word(s.kernel[0])?, word(s.kernel[1])?]);
     params.extend(Sizes::moves(spec)?);
     params.extend([word(s.output[1])?, word(s.out_plane())?]);
-    params.extend([word(sample)?, word(s.inputs * s.plane())?, word(out_sample)?]);
-    params.extend([word(x.offset)?, word(w.offset)?, word(bias.map_or(0, |b| b.offset))?, word(out.offset)?]);
-    params.extend([per(s.taps()), per(s.kernel[1]), per(s.output[1]), per(s.out_plane())]);
+    let (to, first, step, part) = Parts::target(&parts, out, out_sample);
+    params.extend([word(sample)?, word(s.inputs * s.plane())?, word(step)?]);
+    params.extend([word(x.offset)?, word(w.offset)?, word(bias.map_or(0, |b| b.offset))?, word(first)?]);
+    params.extend([per(s.taps()), per(s.kernel[1]), per(s.output[1]), per(s.out_plane()), word(part)?]);
     let k = core.kernel(rec, "conv2d", &FORWARD, params.len())?;
-    let buffers = [x.buffer, w.buffer, w.buffer, bias.map_or(w.buffer, |b| b.buffer), out.buffer];
-    rec.dispatch(k, &buffers, &params, plan.tiles as u32)
+    let buffers = [x.buffer, w.buffer, w.buffer, bias.map_or(w.buffer, |b| b.buffer), to];
+    rec.dispatch(k, &buffers, &params, plan.tiles as u32)?;
+    match &parts {
+        Some(parts) => parts.sum(rec, bias, act, out, s.out_plane()),
+        None => Ok(()),
+    }
 }
 
-/// The gradient of the input from the output's, in one dispatch; `out` has the input's shape.
+/// How a convolution or its input's gradient is cut. The wave takes the depth in one go: its adapters have few cores to fill.
+fn plan(core: Core, sizes: [usize; 3], groups: usize) -> Result<Plan> {
+    let mut plan = Plan::new(core, sizes, groups)?;
+    if let Core::Wave(_) = core {
+        plan.whole();
+    }
+    Ok(plan)
+}
+
+/// Partial results of a convolution whose depth is split, where the result alone gives too few tiles: few pixels and many channels. They lie
+/// `[sample][split]`, each as a sample of the result does.
+struct Parts {
+    buffer: Buffer,
+    splits: usize,
+    sample: usize,
+    batch: usize,
+}
+
+impl Parts {
+    fn new(rec: &mut Recorder, plan: &Plan, sample: usize, batch: usize) -> Result<Option<Parts>> {
+        if plan.splits == 1 {
+            return Ok(None);
+        }
+        word(plan.splits * sample * batch)?;
+        let buffer = rec.alloc(4 * (plan.splits * sample * batch) as u64)?;
+        Ok(Some(Parts { buffer, splits: plan.splits, sample, batch }))
+    }
+
+    /// Where the first pass writes: the buffer, its first element, elements between samples, and between parts.
+    fn target<'a>(parts: &'a Option<Parts>, out: &GpuView<'a>, sample: usize) -> (&'a Buffer, usize, usize, usize) {
+        match parts {
+            Some(p) => (&p.buffer, 0, p.splits * sample, sample),
+            None => (out.buffer, out.offset, sample, 0),
+        }
+    }
+
+    /// The second pass: the parts in order, then what follows.
+    fn sum(&self, rec: &mut Recorder, bias: Option<&GpuView>, act: Act, out: &GpuView, plane: usize) -> Result<()> {
+        let sum = Sum {
+            parts: &self.buffer,
+            splits: self.splits,
+            size: self.sample,
+            cols: plane,
+            total: self.batch * self.sample,
+            flags: act.flag() | u32::from(bias.is_some()),
+            alpha: 1.0,
+            beta: 1.0,
+            // one bias for all pixels of a channel
+            bias: match bias {
+                Some(b) => (b.buffer, [word(b.offset)?, 1, 0, 0, 0, 0]),
+                None => (&self.buffer, [0; 6]),
+            },
+            batch: [1, 1],
+        };
+        sum_parts(rec, &sum, out.buffer, out.offset)
+    }
+}
+
+/// The gradient of the input from the output's, cut as `conv2d`; `out` has the input's shape.
 pub fn conv2d_input_grad(
     rec: &mut Recorder,
     grad: &GpuView,
@@ -185,10 +249,10 @@ fn conv2d_input_grad_on(
     if core.is_none() && conv_wave::input_grad(rec, &s, [grad, w, out], spec)? {
         return Ok(());
     }
-    let core = core.unwrap_or_else(|| Core::pick(rec, [s.inputs, s.batch * s.plane()], s.groups));
+    let core = core.unwrap_or_else(|| conv_core(rec, [s.inputs, s.batch * s.plane()], s.groups));
     let depth = s.outputs * s.taps();
-    let mut plan = Plan::new(core, [s.inputs, s.batch * s.plane(), depth], s.groups)?;
-    plan.whole();
+    let plan = plan(core, [s.inputs, s.batch * s.plane(), depth], s.groups)?;
+    let parts = Parts::new(rec, &plan, s.groups * s.inputs * s.plane(), s.batch)?;
     let sample = s.groups * s.inputs * s.plane();
     let out_sample = s.groups * s.outputs * s.out_plane();
     word(grad.offset + s.batch * out_sample)?;
@@ -196,12 +260,17 @@ fn conv2d_input_grad_on(
     params.extend([word(s.input[1])?, word(s.plane())?, word(s.kernel[1])?, word(s.taps())?]);
     params.extend(Sizes::moves(spec)?);
     params.extend([word(s.output[0])?, word(s.output[1])?, word(s.outputs)?]);
-    params.extend([word(out_sample)?, word(sample)?]);
-    params.extend([word(grad.offset)?, word(w.offset)?, word(out.offset)?]);
+    let (to, first, step, part) = Parts::target(&parts, out, sample);
+    params.extend([word(out_sample)?, word(step)?]);
+    params.extend([word(grad.offset)?, word(w.offset)?, word(first)?]);
     params.extend([per(s.input[1]), per(s.plane()), per(s.kernel[1])]);
-    params.extend([per(spec.stride[0]), per(spec.stride[1]), per(s.outputs)]);
+    params.extend([per(spec.stride[0]), per(spec.stride[1]), per(s.outputs), word(part)?]);
     let k = core.kernel(rec, "conv2d input gradient", &INPUT, params.len())?;
-    rec.dispatch(k, &[grad.buffer, w.buffer, out.buffer], &params, plan.tiles as u32)
+    rec.dispatch(k, &[grad.buffer, w.buffer, to], &params, plan.tiles as u32)?;
+    match &parts {
+        Some(parts) => parts.sum(rec, None, Act::None, out, s.plane()),
+        None => Ok(()),
+    }
 }
 
 /// The gradient of the weight, and of the bias where asked (it costs next to nothing here), from the output's: partial sums
@@ -238,7 +307,7 @@ fn conv2d_weight_grad_on(
     let wave = if core.is_none() { conv_wave::WeightPlan::new(rec, &s, spec) } else { None };
     let weights = s.inputs * s.taps();
     let cols = weights + usize::from(bias.is_some());
-    let core = core.unwrap_or_else(|| Core::pick(rec, [s.outputs, cols], s.groups));
+    let core = core.unwrap_or_else(|| conv_core(rec, [s.outputs, cols], s.groups));
     let total = s.groups * s.outputs * cols;
     if total == 0 {
         return Ok(());

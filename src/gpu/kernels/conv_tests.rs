@@ -104,6 +104,10 @@ fn forward_and_gradients() {
         check(&g, core, [1, 4, 9, 8], 18, [2, 5], &ConvSpec { stride: [2, 1], padding: [0, 3], groups: 2, ..ONE });
         check(&g, core, [2, 3, 7, 8], 4, [3, 2], &ConvSpec { dilation: [2, 1], padding: [3, 0], ..ONE });
         check(&g, core, [2, 3, 7, 6], 4, [1, 3], &ConvSpec { padding: [0, 4], ..ONE });
+        // so many channels for so few pixels that tiles share out the depth
+        let same = ConvSpec { padding: [1, 1], ..ONE };
+        check(&g, core, [2, 60, 5, 4], 10, [3, 3], &same);
+        check(&g, core, [1, 90, 4, 3], 80, [3, 3], &ConvSpec { groups: 2, stride: [2, 1], ..same });
         // deep enough for several parts
         check(&g, core, [9, 2, 20, 20], 4, [3, 3], &ConvSpec { padding: [1, 1], ..ONE });
     }

@@ -5,11 +5,13 @@
 //! once per subgroup, in long words where there are such, and broadcasts it. Which one runs depends on the adapter alone (and
 //! on `WGTORCH_KERNELS`), its tile on the sizes. Products and convolutions are the same cores over other operands: each
 //! operand file says how quads are loaded one by one (`_quads`, for the wave) and how blocks are, all at once (`_blocks`).
-//! Where both matrices lie by whole quads the wave has a core without branches for each way of lying (`matmul_whole.rs`).
+//! Where both matrices are contiguous one way or the other the wave has a core without branches for each way of lying (`matmul_whole.rs`), and
+//! GPUs have one for few rows or columns (`matmul_thin.rs`). `matmul_pick.rs` is the table of what is taken where.
 
-use super::{matmul_whole, need_f32, quad, source, word};
-use crate::error::{Result, bail, ensure};
-use crate::gpu::{Buffer, GpuView, KernelId, KernelSource, Recorder, Variant};
+use super::matmul_pick::{self, Kind, Shape, THIN};
+use super::{matmul_thin, matmul_whole, need_f32, quad, source, word};
+use crate::error::{Result, ensure};
+use crate::gpu::{Buffer, GpuView, KernelId, KernelSource, Recorder, Variant, tuner};
 use crate::layout::collapse;
 use crate::shape::Dims;
 use std::fmt::Write;
@@ -53,6 +55,7 @@ impl<'a> Epilogue<'a> {
 const ADD_BIAS: u32 = 1;
 const RELU: u32 = 2;
 const PARTIAL: u32 = 4;
+const TURNED: u32 = 8;
 
 impl Act {
     pub(super) fn flag(self) -> u32 {
@@ -80,42 +83,29 @@ pub(super) enum Core {
     Tile(u32),
     /// So many rows (16 or 32) x 32 by one subgroup of eight.
     Wave(u32),
+    /// So many rows (4, 8, 16 or 32) x 32 by one subgroup of eight, over whole quads.
+    Whole(u32),
+    /// At most so many rows by so many quads of columns, with slices of the depth in a workgroup.
+    Thin { rows: u32, quads: u32 },
 }
 
-/// Tiles of 128 x 128 that fill a large device: below that there are more, smaller ones.
-const MANY: usize = 256;
-
 impl Core {
-    /// The core for this adapter and a product of `[rows, cols]` in so many batches.
-    pub fn pick(rec: &Recorder, [rows, cols]: [usize; 2], batch: usize) -> Core {
-        if rec.waves() {
-            return Core::Wave(if rows <= 16 { 16 } else { 32 });
-        }
-        // a large tile loads half as much for an element; it must not compute much more beside the result
-        let tiles = |side: usize| rows.div_ceil(side) * cols.div_ceil(side);
-        let wasted = 4 * 100 * tiles(128) > 115 * tiles(64);
-        let large = match rec.variant() {
-            Variant::Tile64 => false,
-            Variant::Tile128 => true,
-            Variant::Auto => tiles(128) * batch >= MANY && !wasted,
-        };
-        Core::Tile(if large { 128 } else { 64 })
-    }
-
     /// Rows and columns of a tile, and the depth of a step.
     fn shape(self) -> (usize, usize, usize) {
         match self {
             Core::Tile(side) => (side as usize, side as usize, 16),
-            Core::Wave(rows) => (rows as usize, 32, 4),
+            Core::Wave(rows) | Core::Whole(rows) => (rows as usize, 32, 4),
+            Core::Thin { rows, quads } => (rows as usize, 4 * quads as usize, 4 * THIN / quads as usize),
         }
     }
 
-    pub(super) fn name(self) -> &'static str {
+    pub(super) fn name(self) -> String {
         match self {
-            Core::Tile(64) => "tile64",
-            Core::Tile(_) => "tile128",
-            Core::Wave(16) => "wave16",
-            Core::Wave(_) => "wave32",
+            Core::Tile(side) => format!("tile{side}"),
+            Core::Wave(rows) => format!("wave{rows}"),
+            Core::Whole(rows) => format!("whole{rows}"),
+            Core::Thin { rows: 1, .. } => "gemv".into(),
+            Core::Thin { rows, .. } => format!("thin{rows}"),
         }
     }
 
@@ -125,7 +115,7 @@ impl Core {
         let mut s = String::from(include_str!("../../../shaders/lib/quads.wgsl"));
         let n = match self {
             Core::Tile(side) => side as usize / 8,
-            Core::Wave(rows) => rows as usize,
+            _ => self.shape().0,
         };
         s.push_str(&accumulators(n, "next_row"));
         let each = |s: &mut String, head: &str, line: &dyn Fn(usize) -> String, tail: &str| {
@@ -150,9 +140,9 @@ fn {multiply}(a: u32, b: u32) {{
                 let line = |i: usize| format!("    c{i} += a{}.{} * b{};\n", i % 8 / 4, XYZW[i % 4], i / 8);
                 each(&mut s, &head, &line, "}\n");
             }
-            Core::Wave(rows) => {
+            _ => {
                 // a lane's rows end at the block's last quad
-                let own = rows as usize / 8;
+                let own = n.div_ceil(8);
                 let line = |r: usize| {
                     let (quad, lane) = (XYZW[4 - own + r % own], r / own);
                     let term = |k: &str| format!("    c{r} += subgroupBroadcast(a.{quad}.{k}, {lane}u) * b.{k};\n");
@@ -166,15 +156,14 @@ fn {multiply}(a: u32, b: u32) {{
 
     /// The core's WGSL.
     fn wgsl(self) -> String {
-        let mut s = self.accumulating("multiply");
         match self {
-            Core::Tile(_) => s.extend([include_str!("../../../shaders/lib/as_loaded.wgsl"), TILE]),
-            Core::Wave(rows) => {
-                let _ = writeln!(s, "const ROWS: u32 = {rows}u;");
-                s.push_str(include_str!("../../../shaders/matmul_wave.wgsl"));
+            Core::Tile(_) => self.accumulating("multiply") + include_str!("../../../shaders/lib/as_loaded.wgsl") + TILE,
+            Core::Thin { rows, .. } => matmul_thin::wgsl(rows),
+            Core::Wave(_) | Core::Whole(_) => {
+                let rows = format!("const ROWS: u32 = {}u;\n", self.shape().0);
+                self.accumulating("multiply") + &rows + include_str!("../../../shaders/matmul_wave.wgsl")
             }
         }
-        s
     }
 
     /// The kernel of this core over some operands.
@@ -186,8 +175,8 @@ fn {multiply}(a: u32, b: u32) {{
 
     pub(super) fn source(self, name: &str, operands: &Operands, param_words: usize, wide: bool) -> KernelSource {
         let loads = match self {
-            Core::Tile(_) => operands.blocks,
-            Core::Wave(_) => operands.quads,
+            Core::Tile(_) | Core::Thin { .. } => operands.blocks,
+            Core::Wave(_) | Core::Whole(_) => operands.quads,
         };
         source(name, &[quad(wide), operands.base, loads, &self.wgsl()], operands.read, 1, param_words)
     }
@@ -215,7 +204,6 @@ pub(super) fn accumulators(n: usize, next: &str) -> String {
 
 /// How a product of `rows x depth` by `depth x cols` is cut: the head of every product's parameters.
 pub(super) struct Plan {
-    pub core: Core,
     pub splits: usize,
     pub tiles: usize,
     /// rows, cols, depth, chunk, splits, tiles_x, tiles_y, tiles, a_quads
@@ -231,14 +219,16 @@ impl Plan {
         let (wanted, least) = match core {
             // a workgroup for each pair of schedulers of a large device; less depth does not pay for the second pass
             Core::Tile(_) => (256, 128),
-            Core::Wave(_) => (8, 256),
+            Core::Wave(_) | Core::Whole(_) => (8, 256),
+            // reads in flight count; a slice takes two steps or more, and parts are at most a quarter of what is read
+            Core::Thin { rows, quads } => (512, 8 * rows.max(THIN as u32 / quads) as usize),
         };
         let splits = (wanted / tiles.max(1)).min(depth / least).max(1);
         let chunk = depth.div_ceil(splits).next_multiple_of(step).max(step);
         let splits = depth.div_ceil(chunk).max(1);
         let quads = match core {
-            Core::Tile(_) => 4,
             Core::Wave(rows) => rows / 8,
+            _ => 4,
         };
         let tiles = tiles * splits;
         word(rows * cols * batch * splits)?;
@@ -253,7 +243,7 @@ impl Plan {
             word(tiles)?,
             quads,
         ];
-        Ok(Plan { core, splits, tiles, head })
+        Ok(Plan { splits, tiles, head })
     }
 
     /// Takes the depth in one go: for results that are not partial sums.
@@ -363,23 +353,27 @@ const OPERANDS: Operands = Operands {
 /// `out = act(alpha * (a @ b) + beta * bias)` for `[.., M, K] x [.., K, N]` with equal (or expanded, by stride 0) batch
 /// dims. `a`, `b` and the bias have any strides; `out` is row-major and shares no memory with them.
 pub fn matmul(rec: &mut Recorder, a: &GpuView, b: &GpuView, out: &GpuView, epi: &Epilogue) -> Result<()> {
-    let Some(d) = out.shape.len().checked_sub(2) else { bail!(Runtime, "matmul kernel: {:?} is no matrix", out.shape) };
-    // the small wave's lanes cannot transpose: it is for convolutions
-    let core = Core::pick(rec, [out.shape[d].max(17), out.shape[d + 1]], out.shape[..d].iter().product());
-    matmul_on(rec, core, a, b, out, epi)
+    matmul_as(rec, rec.variant(), a, b, out, epi)
 }
 
-fn matmul_on(rec: &mut Recorder, core: Core, a: &GpuView, b: &GpuView, out: &GpuView, epi: &Epilogue) -> Result<()> {
+fn matmul_as(
+    rec: &mut Recorder,
+    wanted: Variant,
+    a: &GpuView,
+    b: &GpuView,
+    out: &GpuView,
+    epi: &Epilogue,
+) -> Result<()> {
     need_f32("matmul", &[a, b, out])?;
     if let Some(bias) = epi.read() {
         need_f32("matmul", &[bias])?;
     }
-    Product::each(a, b, out, epi, |one| one.record(rec, core, epi))
+    Product::each(a, b, out, epi, |one| one.record(rec, wanted, epi))
 }
 
 /// Strides of three batch dims. A single batch has none: `collapse` gives it a dim of size 1 and a stride that nobody takes,
 /// which must not decide whether quads are aligned.
-fn batch_strides(dims: &[usize], strides: &[usize]) -> [usize; 3] {
+pub(super) fn batch_strides(dims: &[usize], strides: &[usize]) -> [usize; 3] {
     let mut s = [0; 3];
     for (s, (&n, &stride)) in s[3 - dims.len()..].iter_mut().zip(dims.iter().zip(strides)) {
         *s = if n == 1 { 0 } else { stride };
@@ -400,6 +394,13 @@ pub(super) struct Product<'a> {
     pub b: Operand<'a>,
     pub bias: Option<Operand<'a>>,
     pub out: (&'a Buffer, usize),
+    /// Rows are the columns of what is written.
+    pub turned: bool,
+}
+
+/// The same operand with rows and columns exchanged.
+fn turn<'a>((buffer, offset, [row, col], batch): Operand<'a>) -> Operand<'a> {
+    (buffer, offset, [col, row], batch)
 }
 
 impl<'a> Product<'a> {
@@ -457,6 +458,7 @@ impl<'a> Product<'a> {
                 b: (b.buffer, b.offset + step(1), [b.strides[nd - 2], b.strides[nd - 1]], inner(1)),
                 bias: bias.map(|c| (c.buffer, c.offset + step(2), [c.strides[nd - 2], c.strides[nd - 1]], inner(2))),
                 out: (out.buffer, out.offset + step(3)),
+                turned: false,
             })?;
             let mut d = outer;
             loop {
@@ -495,7 +497,7 @@ impl<'a> Product<'a> {
         };
         let mut params = head.to_vec();
         params.extend([word(self.batch[1])?, word(self.batch[2])?]);
-        params.push(if partial { PARTIAL } else { self.flags(epi) });
+        params.push(if partial { PARTIAL } else { self.flags(epi) } | if self.turned { TURNED } else { 0 });
         params.extend([epi.alpha.to_bits(), epi.beta.to_bits()]);
         params.extend([if partial { 0 } else { word(self.out.1)? }, 0]);
         params.extend(matrix(&self.a, a)?);
@@ -512,7 +514,9 @@ impl<'a> Product<'a> {
     /// The second pass over a split product's parts.
     pub fn sum<'s>(&'s self, parts: &'s Buffer, splits: usize, epi: &Epilogue) -> Result<Sum<'s>> {
         let (size, bias) = (self.m * self.n, self.added());
-        let words = [bias.1, bias.2[0], bias.2[1], bias.3[0], bias.3[1], bias.3[2]];
+        // the parts lie as the result does
+        let (row, col) = if self.turned { (1, 0) } else { (0, 1) };
+        let words = [bias.1, bias.2[row], bias.2[col], bias.3[0], bias.3[1], bias.3[2]];
         let mut b = [0; 6];
         for (b, n) in b.iter_mut().zip(words) {
             *b = word(n)?;
@@ -521,7 +525,7 @@ impl<'a> Product<'a> {
             parts,
             splits,
             size,
-            cols: self.n,
+            cols: if self.turned { self.m } else { self.n },
             total: self.batch.iter().product::<usize>() * size,
             flags: self.flags(epi),
             alpha: epi.alpha,
@@ -531,24 +535,57 @@ impl<'a> Product<'a> {
         })
     }
 
-    fn record(&self, rec: &mut Recorder, core: Core, epi: &Epilogue) -> Result<()> {
+    fn record(&self, rec: &mut Recorder, wanted: Variant, epi: &Epilogue) -> Result<()> {
         let Product { m, n, k, .. } = *self;
+        let [(a_kind, a_single), (b_kind, b_single)] = self.quads();
+        let shape = Shape {
+            m,
+            n,
+            k,
+            batch: self.batch.iter().product(),
+            a_deep: a_kind == 1,
+            b_deep: b_kind == 1,
+            lined: self.a.2[if a_kind == 1 { 1 } else { 0 }] == 1 && self.b.2[if b_kind == 1 { 0 } else { 1 }] == 1,
+            whole: a_single + b_single == 0,
+        };
+        let kind = Kind::of(rec);
+        let variant = if tuner::on() && wanted == Variant::Auto {
+            let able = matmul_pick::all(kind, &shape);
+            tuner::choose(rec, &shape.class(), &able, |rec, v| self.run_as(rec, v, &shape, epi))?
+        } else {
+            matmul_pick::pick(kind, wanted, &shape)
+        };
+        self.run_as(rec, variant, &shape, epi)
+    }
+
+    fn run_as(&self, rec: &mut Recorder, variant: Variant, shape: &Shape, epi: &Epilogue) -> Result<()> {
+        let (core, turned) = matmul_pick::core(variant, shape);
+        if turned {
+            let (m, n, bias) = (self.n, self.m, self.bias.map(turn));
+            return Product { m, n, a: turn(self.b), b: turn(self.a), bias, turned, ..*self }.run(rec, core, epi);
+        }
+        self.run(rec, core, epi)
+    }
+
+    fn run(&self, rec: &mut Recorder, core: Core, epi: &Epilogue) -> Result<()> {
+        let Product { m, n, k, turned, .. } = *self;
         let batch: usize = self.batch.iter().product();
         let plan = Plan::new(core, [m, n, k], batch)?;
         let split = plan.splits > 1;
-        let [mut a, b] = self.quads();
-        if core == Core::Wave(16) && a.0 == 2 {
-            // its lanes hold two rows each: no block to transpose
-            a = (1, 4);
+        let lie @ [(a_kind, a_single), (b_kind, b_single)] = self.quads();
+        let mut params = self.params(&plan.head, split, lie, epi)?;
+        if let Core::Thin { quads, .. } = core {
+            params[14] = quads;
         }
-        let params = self.params(&plan.head, split, [a, b], epi)?;
-        let kernel = match plan.core {
-            Core::Wave(32) if a.1 + b.1 == 0 => {
+        let kernel = match core {
+            Core::Whole(rows) => {
                 let start = if split { 0 } else { self.out.1 };
                 let lies = matmul_whole::Lies {
-                    a_along_rows: a.0 == 2,
-                    b_along_depth: b.0 == 1,
-                    out_by_quads: n.is_multiple_of(4) && start.is_multiple_of(4),
+                    a_along_rows: a_kind == 2,
+                    b_along_depth: b_kind == 1,
+                    out_by_quads: n.is_multiple_of(4) && start.is_multiple_of(4) && !(turned && m > 1),
+                    rows,
+                    ragged: [a_single > 0, b_single > 0],
                 };
                 matmul_whole::kernel(rec, lies, params.len())?
             }

@@ -5,7 +5,7 @@
 //! Where the caller allows sums in float16, products of float16 are multiplied and summed in it, if the device can.
 
 use super::matmul::{Core, Epilogue, PARAMS, Plan, Product, SUM_PARAMS, Sum, TILE};
-use super::{source, word};
+use super::{matmul_pick, source, word};
 use crate::DType;
 use crate::error::Result;
 use crate::gpu::elements::INDEX_WGSL;
@@ -60,7 +60,7 @@ pub fn matmul(
         return Ok(false);
     }
     let (outer, matrix) = out.shape.split_at(out.shape.len() - 2);
-    let core = Core::pick(rec, [matrix[0], matrix[1]], outer.iter().product());
+    let core = matmul_pick::conv_core(rec, [matrix[0], matrix[1]], outer.iter().product());
     if !matches!(core, Core::Tile(_)) {
         return Ok(false);
     }

@@ -1,11 +1,15 @@
-//! Products against loops in f64, on both cores, over sizes, layouts, batches and epilogues.
+//! Products against loops in f64, in every variant, over sizes, layouts, batches and epilogues.
 
 use super::*;
 use crate::gpu::Gpu;
 use crate::gpu::kernels::testing::{Host, close, indices, time};
 use crate::gpu::testing::{device, down};
 
-/// The cores that this adapter can run.
+/// The variants: where one cannot do a product, the table's is tested again.
+const VARIANTS: [Variant; 7] =
+    [Variant::Tile64, Variant::Tile128, Variant::Gemv, Variant::Thin, Variant::Wave, Variant::Whole, Variant::Lean];
+
+/// The cores that this adapter can run on convolutions too.
 pub(in crate::gpu::kernels) fn cores(g: &Gpu) -> Vec<Core> {
     let mut cores = vec![Core::Tile(64), Core::Tile(128)];
     if g.lock().subgroup_size() == 8 {
@@ -23,7 +27,7 @@ pub(in crate::gpu::kernels) fn on(
     out: &GpuView,
     epi: &Epilogue,
 ) {
-    matmul_on(rec, core, a, b, out, epi).unwrap();
+    Product::each(a, b, out, epi, |p| p.run(rec, core, epi)).unwrap();
 }
 
 struct Case {
@@ -51,7 +55,7 @@ const PLAIN: Case = Case {
     act: Act::None,
 };
 
-fn check(g: &Gpu, core: Core, c: &Case) {
+fn check(g: &Gpu, wanted: Variant, c: &Case) {
     let [m, n, k] = c.mnk;
     let nd = c.batch.len() + 2;
     let with = |x: usize, y: usize| [c.batch, &[x, y]].concat();
@@ -71,7 +75,7 @@ fn check(g: &Gpu, core: Core, c: &Case) {
     let start = if c.offset == 0 { 4 } else { 2 };
     let view = GpuView { shape: &shape, strides: &strides, offset: start, ..out.view() };
     let epi = Epilogue { bias: bias.as_ref().map(|b| b.view()), alpha: c.alpha, beta: c.beta, act: c.act };
-    matmul_on(&mut g.lock(), core, &a.view(), &b.view(), &view, &epi).unwrap();
+    matmul_as(&mut g.lock(), wanted, &a.view(), &b.view(), &view, &epi).unwrap();
     let got: Vec<f32> = down(g, &out.buffer, out.data.len());
     let want: Vec<f64> = indices(&shape)
         .map(|i| {
@@ -84,7 +88,7 @@ fn check(g: &Gpu, core: Core, c: &Case) {
             if c.act == Act::Relu { v.max(0.0) } else { v }
         })
         .collect();
-    let what = format!("{core:?} {:?} {:?} a{:?} b{:?} +{}", c.batch, c.mnk, c.a_order, c.b_order, c.offset);
+    let what = format!("{wanted:?} {:?} {:?} a{:?} b{:?} +{}", c.batch, c.mnk, c.a_order, c.b_order, c.offset);
     // rounding grows with the sum's length
     close(&what, &got[start..start + size], &want, 1e-6 * (k as f64 + 4.0).sqrt());
     // nothing around it is written
@@ -94,7 +98,7 @@ fn check(g: &Gpu, core: Core, c: &Case) {
 #[test]
 fn sizes_and_layouts() {
     let Some(g) = device() else { return };
-    for core in cores(&g) {
+    for wanted in VARIANTS {
         for mnk in [
             [1, 1, 1],
             [3, 5, 7],
@@ -110,7 +114,7 @@ fn sizes_and_layouts() {
             for a_order in [&[0, 1], &[1, 0]] {
                 for b_order in [&[0, 1], &[1, 0]] {
                     for offset in [0, 3] {
-                        check(&g, core, &Case { mnk, a_order, b_order, offset, ..PLAIN });
+                        check(&g, wanted, &Case { mnk, a_order, b_order, offset, ..PLAIN });
                     }
                 }
             }
@@ -119,23 +123,52 @@ fn sizes_and_layouts() {
 }
 
 #[test]
+fn few_rows_and_columns() {
+    let Some(g) = device() else { return };
+    for wanted in [Variant::Gemv, Variant::Thin, Variant::Wave, Variant::Auto] {
+        for few in [1, 2, 3, 8, 13] {
+            // whole and ragged, with little depth and with so much that it is split, and few of both
+            for (many, k) in [(300, 12), (70, 3), (21, 1033), (8, 2048), (3, 1500), (1, 5000)] {
+                for mnk in [[few, many, k], [many, few, k]] {
+                    for (a_order, b_order) in [(&[0, 1], &[0, 1]), (&[0, 1], &[1, 0]), (&[1, 0], &[0, 1])] {
+                        let bias = Some(if few % 2 == 0 { &[1, 1][..] } else { &[0, 0] }).filter(|b| b[0] > 0);
+                        let offset = if many == 70 { 1 } else { 0 };
+                        check(&g, wanted, &Case { mnk, a_order, b_order, offset, bias, ..PLAIN });
+                    }
+                }
+            }
+        }
+        // a bias for each element, batches, and what follows
+        for mnk in [[3, 40, 64], [40, 3, 64], [1, 50, 3000], [50, 1, 3000], [2, 1, 9]] {
+            let all = [[2, mnk[0], mnk[1]], [1, mnk[0], 1], [1, 1, mnk[1]]];
+            for bias in &all {
+                let bias: &'static [usize] = Box::leak(Box::new(*bias));
+                let (batch, order) = (&[2][..], &[0, 1, 2][..]);
+                let case = Case { batch, mnk, a_order: order, b_order: order, bias: Some(bias), ..PLAIN };
+                check(&g, wanted, &Case { alpha: 0.5, beta: -2.0, act: Act::Relu, ..case });
+            }
+        }
+    }
+}
+
+#[test]
 fn batches_and_their_strides() {
     let Some(g) = device() else { return };
-    for core in cores(&g) {
+    for wanted in VARIANTS {
         for (batch, a_order, b_order) in [
             (&[3][..], &[0, 1, 2][..], &[0, 1, 2][..]),
             (&[3], &[1, 0, 2], &[2, 0, 1]),
             (&[2, 3], &[0, 2, 1, 3], &[1, 0, 3, 2]),
             (&[2, 3, 2, 2], &[3, 1, 0, 2, 4, 5], &[0, 3, 2, 1, 5, 4]),
         ] {
-            check(&g, core, &Case { batch, mnk: [9, 20, 12], a_order, b_order, ..PLAIN });
+            check(&g, wanted, &Case { batch, mnk: [9, 20, 12], a_order, b_order, ..PLAIN });
         }
         // one matrix for all batches
         let a = Host::noise(&g, &[4, 12, 20], 1);
         let mut b = Host::noise(&g, &[20, 8], 2);
         (b.shape, b.strides) = (vec![4, 20, 8], vec![0, 8, 1]);
         let out = Host::dense(&g, vec![0.0; 4 * 12 * 8], &[4, 12, 8]);
-        matmul_on(&mut g.lock(), core, &a.view(), &b.view(), &out.view(), &Epilogue::default()).unwrap();
+        matmul_as(&mut g.lock(), wanted, &a.view(), &b.view(), &out.view(), &Epilogue::default()).unwrap();
         let want: Vec<f64> = indices(&[4, 12, 8])
             .map(|i| (0..20).map(|q| a.f64(&[i[0], i[1], q]) * b.f64(&[i[0], q, i[2]])).sum())
             .collect();
@@ -146,7 +179,7 @@ fn batches_and_their_strides() {
 #[test]
 fn epilogues() {
     let Some(g) = device() else { return };
-    for core in cores(&g) {
+    for wanted in VARIANTS {
         // the second depth is split in two passes
         let (ragged, whole): ([&[usize]; 4], [&[usize]; 4]) =
             ([&[1, 34], &[20, 1], &[20, 34], &[1, 1]], [&[1, 36], &[20, 1], &[20, 36], &[1, 1]]);
@@ -156,7 +189,7 @@ fn epilogues() {
             for bias in [None].into_iter().chain(biases.map(Some)) {
                 for (alpha, beta) in [(1.0, 1.0), (0.5, -2.0)] {
                     for act in [Act::None, Act::Relu] {
-                        check(&g, core, &Case { mnk, bias, alpha, beta, act, ..PLAIN });
+                        check(&g, wanted, &Case { mnk, bias, alpha, beta, act, ..PLAIN });
                     }
                 }
             }
@@ -164,14 +197,14 @@ fn epilogues() {
         let batch = &[3][..];
         let order = &[0, 1, 2][..];
         let case = Case { batch, mnk: [5, 6, 700], a_order: order, b_order: order, bias: Some(&[3, 1, 6]), ..PLAIN };
-        check(&g, core, &case);
+        check(&g, wanted, &case);
     }
 }
 
 #[test]
 fn nan_and_infinity_pass_through_and_beta_zero_ignores_the_bias() {
     let Some(g) = device() else { return };
-    for core in cores(&g) {
+    for wanted in VARIANTS {
         let (inf, nan) = (f32::INFINITY, f32::NAN);
         // the last column of a is in no product with the edges' padding
         let a = Host::dense(&g, vec![1.0, inf, nan, 2.0, -inf, 3.0], &[3, 2]);
@@ -179,7 +212,7 @@ fn nan_and_infinity_pass_through_and_beta_zero_ignores_the_bias() {
         let bias = Host::dense(&g, vec![nan; 6], &[3, 2]);
         let out = Host::dense(&g, vec![0.0; 6], &[3, 2]);
         let epi = Epilogue { bias: Some(bias.view()), beta: 0.0, act: Act::Relu, ..Epilogue::default() };
-        matmul_on(&mut g.lock(), core, &a.view(), &b.view(), &out.view(), &epi).unwrap();
+        matmul_as(&mut g.lock(), wanted, &a.view(), &b.view(), &out.view(), &epi).unwrap();
         let got: Vec<f32> = down(&g, &out.buffer, 6);
         let want = [inf as f64, inf as f64, f64::NAN, f64::NAN, 0.0, inf as f64];
         close("non-finite", &got, &want, 0.0);
@@ -189,25 +222,36 @@ fn nan_and_infinity_pass_through_and_beta_zero_ignores_the_bias() {
 #[test]
 fn one_dispatch_and_one_pipeline_for_layouts_of_any_alignment() {
     let Some(g) = device() else { return };
-    let core = Core::pick(&g.lock(), [64, 64], 1);
+    let wanted = Variant::Auto;
     // the wave's aligned layouts have pipelines of their own, the others share one
-    check(&g, core, &Case { mnk: [40, 40, 40], offset: 1, ..PLAIN });
+    check(&g, wanted, &Case { mnk: [40, 40, 40], offset: 1, ..PLAIN });
     let before = g.lock().counters();
     let bias = Some(&[1, 44][..]);
-    check(&g, core, &Case { mnk: [36, 44, 52], a_order: &[1, 0], offset: 1, bias, act: Act::Relu, ..PLAIN });
+    check(&g, wanted, &Case { mnk: [36, 44, 52], a_order: &[1, 0], offset: 1, bias, act: Act::Relu, ..PLAIN });
     let after = g.lock().counters();
     assert_eq!(after.dispatches - before.dispatches, 1);
     assert_eq!(after.pipelines, before.pipelines);
 }
 
-/// The kernels of every tile.
-pub(in crate::gpu::kernels) fn tiles() -> Vec<KernelSource> {
-    [64, 128].map(|side| Core::Tile(side).source(&format!("matmul tile{side}"), &OPERANDS, 40, false)).into()
+/// The cores of GPUs.
+const ON_GPUS: [Core; 7] = [
+    Core::Tile(64),
+    Core::Tile(128),
+    Core::Thin { rows: 1, quads: 1 },
+    Core::Thin { rows: 2, quads: 1 },
+    Core::Thin { rows: 4, quads: 1 },
+    Core::Thin { rows: 8, quads: 1 },
+    Core::Thin { rows: 16, quads: 1 },
+];
+
+/// Their kernels.
+pub(in crate::gpu::kernels) fn on_gpus() -> Vec<KernelSource> {
+    ON_GPUS.map(|core| core.source(&format!("matmul {}", core.name()), &OPERANDS, 40, false)).into()
 }
 
 #[test]
 fn every_configuration_is_valid() {
-    for core in [Core::Tile(64), Core::Tile(128), Core::Wave(16), Core::Wave(32)] {
+    for core in ON_GPUS.into_iter().chain([Core::Wave(16), Core::Wave(32)]) {
         for wide in [false, true] {
             crate::gpu::testing::check_wgsl(&core.source("matmul", &OPERANDS, 40, wide));
         }
@@ -217,9 +261,16 @@ fn every_configuration_is_valid() {
             a_along_rows: bits & 1 != 0,
             b_along_depth: bits & 2 != 0,
             out_by_quads: bits & 4 != 0,
+            rows: 32,
+            ragged: [false; 2],
         };
         for wide in [false, true] {
-            crate::gpu::testing::check_wgsl(&matmul_whole::text("matmul whole", lies, wide, 40));
+            for ragged in [[false, false], [true, false], [false, true]] {
+                for rows in [4, 8, 16, 32].into_iter().filter(|&rows| rows == 32 || !lies.a_along_rows) {
+                    let lies = matmul_whole::Lies { rows, ragged, ..lies };
+                    crate::gpu::testing::check_wgsl(&matmul_whole::text("matmul whole", lies, wide, 40));
+                }
+            }
         }
     }
 }
@@ -228,7 +279,7 @@ fn every_configuration_is_valid() {
 #[ignore = "prints figures"]
 fn speed() {
     let Some(g) = device() else { return };
-    for core in cores(&g) {
+    for wanted in VARIANTS {
         for (m, n, k) in [
             (256, 256, 256),
             (512, 512, 512),
@@ -243,12 +294,12 @@ fn speed() {
             let (a, b) = (Host::noise(&g, &[m, k], 1), Host::noise(&g, &[k, n], 2));
             let out = Host::dense(&g, vec![0.0; m * n], &[m, n]);
             let mut run = |rec: &mut Recorder| {
-                matmul_on(rec, core, &a.view(), &b.view(), &out.view(), &Epilogue::default()).unwrap();
+                matmul_as(rec, wanted, &a.view(), &b.view(), &out.view(), &Epilogue::default()).unwrap();
             };
             let cost = time(&g, &mut run);
             let gflops = |t: std::time::Duration| (2 * m * n * k) as f64 / t.as_secs_f64() / 1e9;
             println!(
-                "matmul {core:?} {m}x{n}x{k}: {cost}; {:.1} GFLOP/s, {:.1} a core",
+                "matmul {wanted:?} {m}x{n}x{k}: {cost}; {:.1} GFLOP/s, {:.1} a core",
                 gflops(cost.wall),
                 gflops(cost.cpu)
             );

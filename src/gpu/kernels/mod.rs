@@ -1,5 +1,6 @@
 //! The kernels that are more than elementwise: each file declares what varies, and its WGSL lies in `shaders/`.
 
+pub mod attention;
 pub mod conv;
 mod conv_wave;
 pub mod fill;
@@ -10,7 +11,9 @@ pub mod matmul;
 pub mod matmul_coop;
 pub mod matmul_exact;
 pub mod matmul_half;
+mod matmul_pick;
 pub(super) mod matmul_scaled;
+mod matmul_thin;
 mod matmul_whole;
 pub mod norm;
 pub mod optim;

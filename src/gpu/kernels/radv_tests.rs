@@ -3,8 +3,9 @@
 //!
 //! The driver is loaded in a child process, since the variables that choose it are read once.
 
+use super::attention::tests::tiles as attention;
 use super::conv::tests::tiles as convolutions;
-use super::matmul::tests::tiles as products;
+use super::matmul::tests::on_gpus as products;
 use super::matmul_half::tests::tiles as half_products;
 use super::matmul_scaled;
 use crate::gpu::shader_tests::{Hosts, drive};
@@ -31,8 +32,8 @@ fn manifest() -> Option<PathBuf> {
     files.into_iter().find(|p| p.file_name().is_some_and(|n| n.to_string_lossy().starts_with("radeon_icd")))
 }
 
-/// Every kernel of `shaders/` as adapters without a fixed subgroup size get it, and each tile of products and convolutions; not
-/// what only software adapters take.
+/// Every kernel of `shaders/` as adapters without a fixed subgroup size get it, and each tile of products, convolutions and attention;
+/// not what only software adapters take.
 fn kernels() -> Option<Vec<KernelSource>> {
     let g = device()?;
     let hosts = Hosts::new(&g);
@@ -41,6 +42,7 @@ fn kernels() -> Option<Vec<KernelSource>> {
     all.extend(half_products());
     all.extend(matmul_scaled::sources());
     all.extend(convolutions());
+    all.extend(attention());
     // for software adapters alone: an array of an invocation's own is memory
     all.retain(|k| !k.label.starts_with("sort run"));
     // one text is one kernel

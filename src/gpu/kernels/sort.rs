@@ -157,7 +157,7 @@ pub fn sort(
 
 /// Whether digits are sorted by runs.
 fn runs(rec: &Recorder) -> bool {
-    rec.software() && rec.variant() == Variant::Auto
+    rec.software() && !matches!(rec.variant(), Variant::Tile64 | Variant::Tile128)
 }
 
 /// The positions of the keys of each row in their order by some of their bits, equal ones as they were; `order` has the keys'

@@ -1,13 +1,20 @@
 //! Host memory that uploads go through: mapped chunks that come back when the device has read them.
 
 use super::{Recorder, create_with};
-use crate::error::Result;
-use crate::gpu::buffer::size_class;
+use crate::error::{Result, bail, ensure};
+use crate::gpu::buffer::{Buffer, size_class};
+use crate::trace::{self, Kind, Work};
 
 /// Size of a shared staging chunk; larger uploads get one of their own.
 pub(super) const CHUNK: u64 = 1 << 20;
+/// Large transfers go by pieces, so that host and device copy at the same time: of just under a size class, for what is
+/// read beside a piece.
+pub(in crate::gpu) const PIECE: u64 = (8 << 20) - 256;
 /// Bytes of unused chunks that are kept: drivers are slow to make and to map memory of the host.
 pub(super) const KEEP_STAGED: u64 = 128 << 20;
+
+/// Uploaded bytes to a submission.
+const SUBMIT_BYTES: u64 = 64 << 20;
 
 /// A mapped buffer with what of it is taken.
 pub(super) struct Chunk {
@@ -16,6 +23,57 @@ pub(super) struct Chunk {
 }
 
 impl Recorder {
+    /// Records a copy of host bytes into a buffer, in program order. Offset and length are multiples of 4, or the data
+    /// reaches the end of the buffer's last word, whose remaining bytes become zero.
+    pub fn upload(&mut self, dst: &Buffer, offset: u64, data: &[u8]) -> Result<()> {
+        let padded = (data.len() as u64).next_multiple_of(4);
+        ensure!(
+            offset.is_multiple_of(4) && offset + padded <= dst.size(),
+            Device,
+            "upload of {} bytes at {offset} into a buffer of {} bytes",
+            data.len(),
+            dst.size()
+        );
+        if data.is_empty() {
+            return Ok(());
+        }
+        let work = Work { bytes: data.len() as u64, flops: 0 };
+        let _span = trace::span_with(Kind::Transfer, || ("Memcpy HtoD".into(), work));
+        for (i, piece) in data.chunks(PIECE as usize).enumerate() {
+            self.upload_piece(dst, offset + i as u64 * PIECE, piece)?;
+            if padded > PIECE {
+                // the device takes this one while the next is put in place
+                self.submit();
+            }
+        }
+        Ok(())
+    }
+
+    fn upload_piece(&mut self, dst: &Buffer, offset: u64, data: &[u8]) -> Result<()> {
+        let padded = (data.len() as u64).next_multiple_of(4);
+        let (buffer, at) = self.chunk(padded)?;
+        {
+            let mut view = match buffer.get_mapped_range_mut(at..at + padded) {
+                Ok(v) => v,
+                Err(e) => bail!(Device, "{}: upload: {e}", self.name),
+            };
+            let whole = data.len() & !3;
+            view.slice(..whole).copy_from_slice(&data[..whole]);
+            if whole < data.len() {
+                let mut last = [0; 4];
+                last[..data.len() - whole].copy_from_slice(&data[whole..]);
+                view.slice(whole..whole + 4).copy_from_slice(&last);
+            }
+        }
+        self.encoder().copy_buffer_to_buffer(&buffer, at, dst.raw(), offset, Some(padded));
+        self.count.uploads += 1;
+        self.staged += padded;
+        if self.staged >= SUBMIT_BYTES {
+            self.submit();
+        }
+        Ok(())
+    }
+
     /// Room in a mapped staging chunk.
     pub(super) fn chunk(&mut self, bytes: u64) -> Result<(wgpu::Buffer, u64)> {
         if bytes > CHUNK {
