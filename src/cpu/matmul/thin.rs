@@ -1,12 +1,13 @@
-//! Products of one to three rows (or columns): the other matrix is read once, in the order in which it lies. Rows of it are added up
+//! Products of a few rows (or columns): the other matrix is read once, in the order in which it lies. Rows of it are added up
 //! into a block of results that stays in the first level of cache, columns of it become sums of products.
 
 use super::Product;
 use crate::cpu::memory::HostBuf;
 use crate::cpu::simd::{SERIAL, SendPtr, chunks, twins};
 
-/// The most rows.
+/// The most rows, and the most where the other matrix lies by columns: what packs it pays for that only with more.
 const ROWS: usize = 3;
+const ROWS_DEEP: usize = 6;
 /// Below this many multiply-adds starting costs more than it gains.
 const LEAST: usize = 1 << 12;
 /// Columns of a block: fewer would be read from memory in pieces that are too short, more would leave the cache.
@@ -57,7 +58,12 @@ term!(f32 f64);
 /// Computes a product, or says no: more rows and columns, a tiny product, or a matrix that lies in no line.
 pub fn product<T: Term>(p: Product<T>, alpha: T, beta: T, relu: bool, split: bool) -> bool {
     let p = if p.m > p.n { p.transposed() } else { p };
-    if p.m > ROWS || p.m * p.n * p.k < LEAST || (p.b_cs != 1 && p.b_rs != 1) {
+    let most = match (p.b_cs, p.b_rs) {
+        (1, _) => ROWS,
+        (_, 1) => ROWS_DEEP,
+        _ => return false,
+    };
+    if p.m > most || p.m * p.n * p.k < LEAST {
         return false;
     }
     let copy;
@@ -137,7 +143,7 @@ twins!(avx512
     /// Adds four rows times a factor each.
     fn add_rows[T: Term][T](sums: &mut [T], a: [T; 4], b: [&[T]; 4]; fma) {
         let n = sums.len();
-        let [b0, b1, b2, b3] = b.map(|b| &b[..n]);
+        let (b0, b1, b2, b3) = (&b[0][..n], &b[1][..n], &b[2][..n], &b[3][..n]);
         for j in 0..n {
             let terms = b0[j].times(a[0]).plus(b1[j], a[1], fma).plus(b2[j], a[2], fma).plus(b3[j], a[3], fma);
             sums[j] = sums[j].add(terms);
