@@ -203,7 +203,7 @@ impl Recorder {
 
     /// True where products and convolutions are to be those of software adapters, whose subgroups are eight lanes: NOTE [Two cores].
     pub(super) fn waves(&self) -> bool {
-        self.subgroup_size == 8 && !matches!(self.variant, Variant::Tile64 | Variant::Tile128)
+        self.subgroup_size == 8 && !self.variant.is_tile()
     }
 
     /// The device's cooperative matrices, where it was opened with them.

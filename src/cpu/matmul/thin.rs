@@ -8,6 +8,8 @@ use crate::cpu::simd::{SERIAL, SendPtr, chunks, twins};
 /// The most rows, and the most where the other matrix lies by columns: what packs it pays for that only with more.
 const ROWS: usize = 3;
 const ROWS_DEEP: usize = 6;
+/// Rows that are too short to be added up as such.
+const SHORT: usize = 16;
 /// Below this many multiply-adds starting costs more than it gains.
 const LEAST: usize = 1 << 12;
 /// Columns of a block: fewer would be read from memory in pieces that are too short, more would leave the cache.
@@ -58,9 +60,12 @@ term!(f32 f64);
 /// Computes a product, or says no: more rows and columns, a tiny product, or a matrix that lies in no line.
 pub fn product<T: Term>(p: Product<T>, alpha: T, beta: T, relu: bool, split: bool) -> bool {
     let p = if p.m > p.n { p.transposed() } else { p };
-    let most = match (p.b_cs, p.b_rs) {
-        (1, _) => ROWS,
-        (_, 1) => ROWS_DEEP,
+    // what is one column lies along the depth, whatever its other stride says
+    let deep = p.b_rs == 1 && (p.b_cs != 1 || p.n == 1);
+    let most = match p.b_cs {
+        _ if deep => ROWS_DEEP,
+        // shorter rows are not worth a call each
+        1 if p.n >= SHORT => ROWS,
         _ => return false,
     };
     if p.m > most || p.m * p.n * p.k < LEAST {
@@ -92,7 +97,7 @@ pub fn product<T: Term>(p: Product<T>, alpha: T, beta: T, relu: bool, split: boo
             p.out.get().add(i * p.out_rs + j * p.out_cs).write(if relu { v.relu() } else { v });
         }
     };
-    if p.b_cs == 1 {
+    if !deep {
         let width = (p.n / 4).next_multiple_of(64).clamp(SHORTEST, LONGEST);
         chunks(p.n, if split { width } else { p.n }, |columns| {
             let mut sums = [[T::ZERO; LONGEST]; ROWS];

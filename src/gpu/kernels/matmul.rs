@@ -549,12 +549,13 @@ impl<'a> Product<'a> {
             whole: a_single + b_single == 0,
         };
         let kind = Kind::of(rec);
-        let variant = if tuner::on() && wanted == Variant::Auto {
+        let tuned = if tuner::on() && wanted == Variant::Auto {
             let able = matmul_pick::all(kind, &shape);
             tuner::choose(rec, &shape.class(), &able, |rec, v| self.run_as(rec, v, &shape, epi))?
         } else {
-            matmul_pick::pick(kind, wanted, &shape)
+            None
         };
+        let variant = tuned.unwrap_or_else(|| matmul_pick::pick(kind, wanted, &shape));
         self.run_as(rec, variant, &shape, epi)
     }
 

@@ -4,7 +4,8 @@
 //! through float16 is for who allowed it.
 //!
 //! The kernel stores partial sums, which the second pass of split products finishes. Not yet run on hardware: no adapter at hand has
-//! them. What is tested is the text, in the languages of the two backends that have them, and the choice.
+//! them. What is tested is the text, in the languages of the two backends that have them, the choice, and the results of the same
+//! kernel with the matrix instructions written out as loops.
 
 use super::matmul::{Epilogue, PARAMS, Product, sum_parts};
 use super::{matmul_half, matmul_scaled, source, word};

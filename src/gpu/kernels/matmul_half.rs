@@ -1,6 +1,6 @@
 //! Matrix products of float16 and bfloat16 that read the packed elements themselves: half the bytes of float32 twins, and no dispatches
 //! that make those. Sums are float32 in the order of `matmul.rs` and are rounded once, so that the bits are those of the way
-//! over float32, which still is taken where quads do not lie whole and on software adapters, whose core it suits.
+//! over float32, which still is taken where quads do not lie whole, where rows or columns are few, and on software adapters, whose core it suits.
 //!
 //! Where the caller allows sums in float16, products of float16 are multiplied and summed in it, if the device can.
 
@@ -61,7 +61,9 @@ pub fn matmul(
     }
     let (outer, matrix) = out.shape.split_at(out.shape.len() - 2);
     let core = matmul_pick::conv_core(rec, [matrix[0], matrix[1]], outer.iter().product());
-    if !matches!(core, Core::Tile(_)) {
+    // few rows have kernels of their own in float32
+    let few = matrix[0].min(matrix[1]) <= matmul_pick::FEW && !rec.variant().is_tile();
+    if !matches!(core, Core::Tile(_)) || few {
         return Ok(false);
     }
     let mut whole = true;
