@@ -70,8 +70,9 @@ fn main(
             now0 = max(now0, part[16u * i + y]);
             if ROWS == 8u { now1 = max(now1, part[16u * i + y + 8u]); }
         }
-        let by0 = exp4(shift(top0) - shift(now0));
-        let by1 = exp4(shift(top1) - shift(now1));
+        // from the lowest number down nothing is left, whatever comes now
+        let by0 = exp4(top0 - shift(now0));
+        let by1 = exp4(top1 - shift(now1));
         top0 = now0;
         top1 = now1;
         shrink(by0, by1);

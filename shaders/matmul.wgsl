@@ -39,13 +39,6 @@ struct Params {
 }
 
 @group(0) @binding(0) var<uniform> P: Params;
-// each operand twice: one pipeline serves aligned and unaligned ones
-@group(0) @binding(1) var<storage, read> A: array<f32>;
-@group(0) @binding(2) var<storage, read> A4: array<Quad>;
-@group(0) @binding(3) var<storage, read> B: array<f32>;
-@group(0) @binding(4) var<storage, read> B4: array<Quad>;
-@group(0) @binding(5) var<storage, read> BIAS: array<f32>;
-@group(0) @binding(6) var<storage, read_write> OUT: array<Out>;
 
 var<private> a_at: u32;
 var<private> b_at: u32;

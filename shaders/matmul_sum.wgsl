@@ -1,26 +1,6 @@
 // The second pass of a product whose depth was split: sums the parts in order, and finishes as the first pass would have.
+// as_was(), what was done to the operands before, taken back, is declared elsewhere.
 
-struct Params {
-    n: u32,
-    splits: u32,
-    // elements of one batch's result
-    size: u32,
-    cols: u32,
-    batch1: u32,
-    batch2: u32,
-    bias: u32,
-    bias_row: u32,
-    bias_col: u32,
-    bias_batch0: u32,
-    bias_batch1: u32,
-    bias_batch2: u32,
-    flags: u32,
-    alpha: f32,
-    beta: f32,
-    out: u32,
-}
-
-@group(0) @binding(0) var<uniform> P: Params;
 @group(0) @binding(1) var<storage, read> PARTS: array<f32>;
 @group(0) @binding(2) var<storage, read> BIAS: array<f32>;
 @group(0) @binding(3) var<storage, read_write> OUT: array<f32>;
@@ -52,7 +32,7 @@ fn main(
         v += PARTS[part];
         part += P.size;
     }
-    v *= P.alpha;
+    v = as_was(v, batch, at) * P.alpha;
     if ((P.flags * one) & 1u) != 0u {
         let z2 = batch % P.batch2;
         let z1 = batch / P.batch2 % P.batch1;

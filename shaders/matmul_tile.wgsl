@@ -2,30 +2,32 @@
 // quads of it, 16 deep a step. The next step's blocks are on their way to registers while this one's are multiplied.
 //
 // Declared elsewhere: P, Block and SIDE (16 or 32); over the accumulators clear(), multiply(a, b), next_row(); by the operands begin(),
-// a_block(), b_block(), aim() and put_quad().
+// a_block(), b_block(), aim() and put_quad(); Raw, a block as memory holds it, settle(), which makes a Block of it, and Lane4, which panels hold.
 
 // both panels by depth: [16][SIDE] quads of rows or columns
-var<workgroup> a_panel: array<vec4<f32>, 16 * SIDE>;
-var<workgroup> b_panel: array<vec4<f32>, 16 * SIDE>;
+var<workgroup> a_panel: array<Lane4, 16 * SIDE>;
+var<workgroup> b_panel: array<Lane4, 16 * SIDE>;
 
-// one half of the invocations loads a block of a, the other of b
-var<private> next: Block;
+// one half of the invocations loads a block of a, the other of b; what is done to it waits until it is needed, or the way from memory
+// would be waited for before the multiplications that are to hide it
+var<private> next: Raw;
 
 fn fetch(t: u32, row: u32, col: u32, k: u32, end: u32) {
     if t < 4u * SIDE { next = a_block(row, k, end); } else { next = b_block(k, col, end); }
 }
 
-fn stash(t: u32, at: u32) {
+fn stash(t: u32, at: u32, k: u32, end: u32) {
+    let block = settle(next, k, end, t < 4u * SIDE);
     if t < 4u * SIDE {
-        a_panel[at] = next.x;
-        a_panel[at + SIDE] = next.y;
-        a_panel[at + 2u * SIDE] = next.z;
-        a_panel[at + 3u * SIDE] = next.w;
+        a_panel[at] = Lane4(block.x);
+        a_panel[at + SIDE] = Lane4(block.y);
+        a_panel[at + 2u * SIDE] = Lane4(block.z);
+        a_panel[at + 3u * SIDE] = Lane4(block.w);
     } else {
-        b_panel[at] = next.x;
-        b_panel[at + SIDE] = next.y;
-        b_panel[at + 2u * SIDE] = next.z;
-        b_panel[at + 3u * SIDE] = next.w;
+        b_panel[at] = Lane4(block.x);
+        b_panel[at + SIDE] = Lane4(block.y);
+        b_panel[at + 2u * SIDE] = Lane4(block.z);
+        b_panel[at + 3u * SIDE] = Lane4(block.w);
     }
 }
 
@@ -58,7 +60,7 @@ fn main(
     for (var k = split * P.chunk; k < end; k += 16u) {
         // nobody reads the last step's panels any more
         workgroupBarrier();
-        stash(t, deep * SIDE + quad);
+        stash(t, deep * SIDE + quad, k + deep, end);
         workgroupBarrier();
         if k + 16u < end { fetch(t, row, col, k + 16u + deep, end); }
         for (var i = 0u; i < 16u; i++) {

@@ -1,4 +1,4 @@
-//! An opt-in tuner for matrix products on GPUs. By default a fixed table of shapes chooses the kernel, and nothing depends on time;
+//! An opt-in tuner for matrix products of float32 on GPUs. By default a fixed table of shapes chooses the kernel, and nothing depends on time;
 //! [`start`] (or `WGTORCH_TUNE=tuning.json`) has each class of shapes timed once on the adapter in use, and keeps the choices in a file.
 //! With the same complete file nothing is timed, and runs repeat bit for bit. PyTorch: `torch.cuda.tunable`.
 //!

@@ -76,3 +76,39 @@ fn set_printoptions_holds_for_the_process() {
     assert_eq!(text(PrintOptions::SHORT, &x), "tensor([0.33, 2.50])");
     assert!(!text(PrintOptions::FULL, &arange(1001, ())).contains("..."));
 }
+
+/// Permissions are the process's, and each op takes what held when it was called.
+#[test]
+fn precision_of_products() {
+    use wgtorch::{
+        Float32MatmulPrecision as P, backends::matmul, get_float32_matmul_precision, set_float32_matmul_precision,
+    };
+    let _alone = alone();
+    assert_eq!(get_float32_matmul_precision(), P::Highest);
+    assert!(!matmul::allow_fp16_accumulation());
+    for word in ["high", "medium", "highest"] {
+        set_float32_matmul_precision(word.parse().unwrap());
+        assert_eq!(get_float32_matmul_precision().to_string(), word);
+        for d in common::devices() {
+            let o = TensorOptions::new().device(d);
+            let x = full([64, 2], 1.0 + 2f64.powi(-20), o.clone());
+            let got = x.matmul(&ones([2, 64], o)).to_vec::<f64>().unwrap();
+            // a permission: on a device with cooperative matrices of float16 alone, and only where it was opened with them
+            let bound = if std::env::var_os("WGTORCH_COOPERATIVE").is_some() { 2f64.powi(-9) } else { 0.0 };
+            assert!(got.iter().all(|y| (y - 2.0 - 2f64.powi(-19)).abs() <= bound), "{word} on {d}: {}", got[0]);
+        }
+    }
+    for d in common::devices() {
+        // float16 loses 1 beside 4096, float32 does not
+        let row = tensor!([[4096., 1., 1., 1., 1., 1., 1., 1.]], TensorOptions::new().device(d)).to(DType::F16);
+        let column = ones([8, 4], TensorOptions::new().device(d).dtype(DType::F16));
+        let exact = row.matmul(&column);
+        matmul::set_allow_fp16_accumulation(true);
+        let allowed = row.matmul(&column);
+        matmul::set_allow_fp16_accumulation(false);
+        near(exact, &[4104.0; 4]);
+        // a permission: either is right
+        let got = allowed.to_vec::<f64>().unwrap();
+        assert!(got == [4096.0; 4] || got == [4104.0; 4], "{got:?}");
+    }
+}

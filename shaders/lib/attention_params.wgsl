@@ -51,3 +51,5 @@ fn place(m: Matrix, z: u32) -> u32 {
 
 // finite, since WGSL may know no infinities: what is masked
 const LOWEST: f32 = -3.0e38;
+// the least that a mask adds
+const LEAST: f32 = -2.9e38;

@@ -1,6 +1,7 @@
-//! Matrix products over any strides, batched, with `alpha`, `beta * bias` and relu in the same call. Floats go through the
-//! `gemm` crate, integers wrap in plain loops.
+//! Matrix products over any strides, batched, with `alpha`, `beta * bias` and relu in the same call. Floats of few rows
+//! or columns go by `thin`, f32 on CPUs with AVX-512 by `tiles`, others through the `gemm` crate; integers wrap in plain loops.
 
+mod thin;
 #[cfg(target_arch = "x86_64")]
 mod tiles;
 
@@ -185,7 +186,7 @@ macro_rules! float_gemm {
                     if p.k >= 2 * K_PIECE && p.m * p.n <= 4096 {
                         return long_inner(p, alpha, beta, relu);
                     }
-                    if $tiled(p, alpha, beta, relu, true) {
+                    if thin::product(p, alpha, beta, relu, true) || $tiled(p, alpha, beta, relu, true) {
                         return;
                     }
                     if p.n == 1 || p.m == 1 || p.k <= 64 || p.m >= 16 * p.n {
@@ -198,7 +199,7 @@ macro_rules! float_gemm {
                 block_product(p, alpha, beta, relu, split && work >= SPLIT / 2);
 
                 fn block_product(p: Product<$t>, alpha: $t, beta: $t, relu: bool, split: bool) {
-                    if !split && $tiled(p, alpha, beta, relu, false) {
+                    if !split && (thin::product(p, alpha, beta, relu, false) || $tiled(p, alpha, beta, relu, false)) {
                         return;
                     }
                     let rows = if split { (SPLIT / 16 / p.n).max(1) } else { p.m };
@@ -553,6 +554,11 @@ mod tests {
             (1, 15, 1100, 600),
             (1, 33, 47, 4200),
             (3, 29, 31, 300),
+            (1, 5, 64, 129),
+            (1, 3, 1100, 63),
+            (4, 2, 2100, 37),
+            (1, 1, 5, 4099),
+            (1, 6, 70, 200),
         ];
         for (i, (batch, m, n, k)) in sizes.into_iter().enumerate() {
             for bits in 0..8 {

@@ -1,5 +1,6 @@
 //! Finding GPUs and opening them: one entry for each physical GPU, whatever backends show it.
 
+use super::kernels::matmul_coop::Cooperative;
 use super::recorder::Recorder;
 use crate::error::{Error, Result, bail, ensure};
 use parking_lot::{Mutex, MutexGuard};
@@ -82,6 +83,11 @@ impl Gpu {
         std::env::var("WGTORCH_LIMITS").is_ok_and(|v| v == "default")
     }
 
+    /// `WGTORCH_COOPERATIVE=1` was given: open devices with cooperative matrices, which wgpu calls experimental.
+    fn cooperative() -> bool {
+        std::env::var("WGTORCH_COOPERATIVE").is_ok_and(|v| v == "1")
+    }
+
     async fn open(index: usize, entry: &Entry) -> Result<Gpu> {
         let (limits, wanted) = if Gpu::default_limits() {
             // a driver below the defaults (GL) gives what it has
@@ -92,12 +98,22 @@ impl Gpu {
                 | wgpu::Features::SHADER_INT64
                 | wgpu::Features::SUBGROUP
                 | wgpu::Features::TIMESTAMP_QUERY;
+            let opted = wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX;
+            let useful = if Gpu::cooperative() { useful | opted } else { useful };
             (entry.adapter.limits(), entry.adapter.features() & useful)
+        };
+        let experimental_features = if wanted.contains(wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX) {
+            // SAFETY: who set the variable opted in, as README.md says; kernels use sizes of the adapter's own list alone, whole
+            // tiles inside their buffers, in control flow that a subgroup's invocations share.
+            unsafe { wgpu::ExperimentalFeatures::enabled() }
+        } else {
+            wgpu::ExperimentalFeatures::disabled()
         };
         let desc = wgpu::DeviceDescriptor {
             label: Some("wgtorch"),
             required_features: wanted,
             required_limits: limits,
+            experimental_features,
             ..Default::default()
         };
         let (device, queue) = match entry.adapter.request_device(&desc).await {
@@ -113,7 +129,14 @@ impl Gpu {
             timestamps: granted.contains(wgpu::Features::TIMESTAMP_QUERY),
         };
         let limits = device.limits();
-        let recorder = Recorder::new(device.clone(), queue, limits.clone(), entry.info.name.clone(), index)?;
+        let mut recorder = Recorder::new(device.clone(), queue, limits.clone(), entry.info.name.clone(), index)?;
+        if features.subgroups && granted.contains(wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX) {
+            let sizes = entry.adapter.cooperative_matrix_properties();
+            let subgroup = device.adapter_info().subgroup_max_size;
+            recorder.cooperative = Some(Cooperative { sizes, subgroup, f16: features.f16 });
+        }
+        let flags = entry.adapter.get_downlevel_capabilities().flags;
+        recorder.unpacks = flags.contains(wgpu::DownlevelFlags::SHADER_F16_IN_F32);
         Ok(Gpu { index, info: entry.info.clone(), limits, features, device, recorder: Mutex::new(recorder) })
     }
 }

@@ -5,6 +5,7 @@ mod stopwatch;
 
 use super::adapter::is_software;
 use super::buffer::{Buffer, Pool, size_class};
+use super::kernels::matmul_coop::Cooperative;
 use super::params::Params;
 use super::pipeline::{Access, KernelId, KernelSource, Pipelines};
 use super::readback::{Readbacks, STATUS_BYTES, STATUS_SLOTS, slot_of};
@@ -85,6 +86,8 @@ pub struct Recorder {
     wide_loads: bool,
     software: bool,
     variant: Variant,
+    pub(super) cooperative: Option<Cooperative>,
+    pub(super) unpacks: bool,
     name: String,
     // the pass borrows the encoder (its lifetime is forgotten): declared first, so that it drops first
     pass: Option<wgpu::ComputePass<'static>>,
@@ -149,6 +152,8 @@ impl Recorder {
         Ok(Recorder {
             subgroup_size,
             variant: Variant::from_env()?,
+            cooperative: None,
+            unpacks: false,
             wide_loads,
             software,
             params: Params::new(&device, &limits),
@@ -198,7 +203,22 @@ impl Recorder {
 
     /// True where products and convolutions are to be those of software adapters, whose subgroups are eight lanes: NOTE [Two cores].
     pub(super) fn waves(&self) -> bool {
-        self.subgroup_size == 8 && !matches!(self.variant, Variant::Tile64 | Variant::Tile128)
+        self.subgroup_size == 8 && !self.variant.is_tile()
+    }
+
+    /// The device's cooperative matrices, where it was opened with them.
+    pub(super) fn cooperative(&self) -> Option<&Cooperative> {
+        self.cooperative.as_ref()
+    }
+
+    /// True where shaders may convert float16 by `unpack2x16float`, for which llvmpipe wants float16 arithmetic.
+    pub(super) fn unpacks(&self) -> bool {
+        self.unpacks
+    }
+
+    /// True where shaders may compute in float16.
+    pub(super) fn has_f16(&self) -> bool {
+        self.device.features().contains(wgpu::Features::SHADER_F16)
     }
 
     /// True where kernels should load long words: a software adapter that puts loads together word by word.

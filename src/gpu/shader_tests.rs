@@ -15,6 +15,7 @@ use super::kernels::scan::{Scan, scan};
 use super::kernels::softmax::{softmax, softmax_grad};
 use super::kernels::sort::{Order, by_tiles, sort};
 use super::kernels::{index, testing::Host};
+use super::kernels::{matmul_coop, matmul_half, matmul_scaled};
 use super::reduce::{ReduceKind, reduce_as};
 use super::reduce_wgsl::Plan;
 use super::shading::{Checked, have_spirv_val, have_tint, judge_as_browsers};
@@ -267,6 +268,14 @@ pub(super) fn drive(rec: &mut Recorder, h: &Hosts) {
         let epi = Epilogue { bias: Some(bias.view()), alpha: 2.0, beta: 1.0, act: Act::Relu };
         matmul(rec, &a.view(), &b.view(), &c.view(), &epi).unwrap();
     }
+    // packed floats, and a depth that is split
+    for (m, n, k) in [(40, 40, 12), (4, 4, 60_000)] {
+        for dtype in [DType::F16, DType::BF16] {
+            let (a, b, c) = (f(0).shaped(&[m, k]), f(1).shaped(&[k, n]), f(2).shaped(&[m, n]));
+            let epi = Epilogue { bias: Some(c.typed(dtype)), alpha: 2.0, beta: 1.0, act: Act::Relu };
+            matmul_half::matmul(rec, &a.typed(dtype), &b.typed(dtype), &c.typed(dtype), &epi, false).unwrap();
+        }
+    }
     // every second column
     let (a, b, c) = (f(0).shaped(&[40, 12]), f(1).shaped(&[12, 40]), f(2).shaped(&[40, 40]));
     let apart = GpuView { strides: &[24, 2], ..a.view() };
@@ -433,7 +442,12 @@ fn every_file_of_shaders_in_every_language() {
     let (_, extras) = check(waves.clone());
     assert!(extras.contains_key("subgroups"), "{extras:?}");
 
-    let written: Vec<&str> = plain.iter().chain(&waves).map(|s| s.wgsl.as_str()).collect();
+    let mut coop = matmul_coop::tests::sources();
+    coop.extend(matmul_scaled::sources());
+    let (_, extras) = check(coop.clone());
+    assert!(extras.contains_key("cooperative matrices"), "{extras:?}");
+
+    let written: Vec<&str> = plain.iter().chain(&waves).chain(&coop).map(|s| s.wgsl.as_str()).collect();
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("shaders");
     let mut seen = 0;
     for file in std::fs::read_dir(folder).unwrap().flatten().map(|f| f.path()) {

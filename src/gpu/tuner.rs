@@ -3,7 +3,7 @@
 
 use super::recorder::Recorder;
 use super::variant::Variant;
-use crate::error::{Error, Result, bail};
+use crate::error::{Error, Result};
 use parking_lot::Mutex;
 use serde_json::{Map, Value, json};
 use std::path::{Path, PathBuf};
@@ -25,6 +25,8 @@ struct Tuner {
 static TUNER: Mutex<Option<Tuner>> = Mutex::new(None);
 /// Whether there is one: what each product asks first.
 static ON: AtomicBool = AtomicBool::new(false);
+/// Whether the environment was asked.
+static ASKED: AtomicBool = AtomicBool::new(false);
 static TIMED: AtomicU64 = AtomicU64::new(0);
 
 /// Switches the tuner on, with the choices of a file, which is made where there is none.
@@ -58,6 +60,10 @@ pub fn timed() -> u64 {
 
 /// Switches the tuner on where `WGTORCH_TUNE` names a file and nobody did so yet.
 pub(super) fn from_env() -> Result<()> {
+    // once: it may have been switched off since
+    if ASKED.swap(true, Ordering::Relaxed) {
+        return Ok(());
+    }
     match std::env::var_os("WGTORCH_TUNE").filter(|p| !p.is_empty()) {
         Some(path) if !on() => start(Path::new(&path)),
         _ => Ok(()),
@@ -70,19 +76,19 @@ pub(super) fn on() -> bool {
 }
 
 /// The file's choice for a class of products, among those that can do it; `run` records the product once in the variant it is given,
-/// and is timed where the file has no choice yet.
+/// and is timed where the file has no choice yet. None where the tuner was switched off meanwhile.
 pub(super) fn choose(
     rec: &mut Recorder,
     class: &str,
     able: &[Variant],
     mut run: impl FnMut(&mut Recorder, Variant) -> Result<()>,
-) -> Result<Variant> {
+) -> Result<Option<Variant>> {
     let mut tuner = TUNER.lock();
-    let Some(tuner) = &mut *tuner else { bail!(Runtime, "the tuner was switched off meanwhile") };
+    let Some(tuner) = &mut *tuner else { return Ok(None) };
     let adapter = rec.identity();
     if let Some(name) = tuner.adapters.get(&adapter).and_then(|a| a.get(class)) {
         let known = name.as_str().and_then(Variant::named).filter(|v| able.contains(v));
-        return known.ok_or_else(|| bad(&tuner.path, &format!("{name} cannot compute \"{class}\"")));
+        return known.map(Some).ok_or_else(|| bad(&tuner.path, &format!("{name} cannot compute \"{class}\"")));
     }
     let mut best = (Duration::MAX, Variant::Auto);
     for &v in able {
@@ -103,7 +109,7 @@ pub(super) fn choose(
         classes.insert(class.into(), best.1.name().into());
     }
     tuner.save()?;
-    Ok(best.1)
+    Ok(Some(best.1))
 }
 
 fn bad(path: &Path, message: &str) -> Error {

@@ -38,6 +38,11 @@ impl Variant {
         Variant::Lean,
     ];
 
+    /// Whether what real GPUs get is to run on any adapter.
+    pub fn is_tile(self) -> bool {
+        matches!(self, Variant::Tile64 | Variant::Tile128)
+    }
+
     /// Its name in `WGTORCH_KERNELS` and in the tuner's files.
     pub fn name(self) -> &'static str {
         match self {

@@ -2,6 +2,8 @@
 //! operand is never copied.
 
 use super::complex_matmul;
+use super::precision::backends::matmul::allow_fp16_accumulation;
+use super::precision::{Float32MatmulPrecision, get_float32_matmul_precision};
 use super::views::UnsafeView;
 use crate::cpu;
 use crate::cpu::view::{View, ViewMut};
@@ -9,7 +11,7 @@ use crate::dtype::DType;
 use crate::error::{Result, bail, ensure};
 use crate::gpu::GpuView;
 use crate::gpu::kernels::matmul as gpu_matmul;
-use crate::gpu::kernels::matmul_exact;
+use crate::gpu::kernels::{matmul_coop, matmul_exact, matmul_half};
 use crate::layout::Layout;
 use crate::scalar::Scalar;
 use crate::shape::{Dims, broadcast, numel};
@@ -42,13 +44,19 @@ pub(super) struct Product {
     relu: bool,
     /// Whether a and b lie column by column: their gradients are then made to lie the same way.
     columns: [bool; 2],
+    /// Whether float16 may be summed in float16, as it was when the op was called.
+    half_sums: bool,
+    /// Whether float32 may be rounded to TensorFloat32's digits, likewise.
+    reduced: bool,
 }
 
 impl Product {
     pub fn new(form: Form, name: &'static str, node: &'static str, a: &Tensor, b: &Tensor) -> Product {
         let one = Scalar::Int(1);
         let columns = [by_columns(&a.layout()), by_columns(&b.layout())];
-        Product { form, name, node, alpha: one, beta: one, bias: false, relu: false, columns }
+        let half_sums = allow_fp16_accumulation();
+        let reduced = get_float32_matmul_precision() != Float32MatmulPrecision::Highest;
+        Product { form, name, node, alpha: one, beta: one, bias: false, relu: false, columns, half_sums, reduced }
     }
 
     /// With a bias, and factors of the product and of it.
@@ -182,7 +190,7 @@ impl Kernel for Product {
     fn gpu(&self, launch: &mut Launch, ins: &[GpuView], outs: &[GpuView]) -> Result<bool> {
         let complex = outs[0].dtype == DType::C64;
         let exact = match outs[0].dtype {
-            DType::F32 | DType::C64 => false,
+            DType::F32 | DType::C64 | DType::F16 | DType::BF16 => false,
             DType::I32 | DType::U32 | DType::I64 => true,
             DType::F64 if launch.gpu.features.f64 => true,
             _ => return Ok(false),
@@ -220,6 +228,12 @@ impl Kernel for Product {
             beta: self.beta.to_f64() as f32,
             act: if self.relu { gpu_matmul::Act::Relu } else { gpu_matmul::Act::None },
         };
+        if matmul_coop::matmul(launch.rec, &a, &b, &out, &epilogue, self.reduced)? {
+            return Ok(true);
+        }
+        if out.dtype != DType::F32 {
+            return matmul_half::matmul(launch.rec, &a, &b, &out, &epilogue, self.half_sums);
+        }
         gpu_matmul::matmul(launch.rec, &a, &b, &out, &epilogue)?;
         Ok(true)
     }

@@ -39,6 +39,7 @@ mod pad;
 mod pair;
 mod pieces;
 mod pool;
+mod precision;
 mod random;
 mod reduce;
 mod reduce_kernels;
@@ -97,3 +98,4 @@ pub use pointwise::{
     ValueOptions, floor_divide, pow, where_cond, zeta,
 };
 pub use pool::{AvgPool2dOptions, MaxPool2dOptions};
+pub use precision::{Float32MatmulPrecision, backends, get_float32_matmul_precision, set_float32_matmul_precision};

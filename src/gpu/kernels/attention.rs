@@ -9,7 +9,7 @@ use super::matmul::batch_strides;
 use super::{exp_log, need_f32, quad, source, word};
 use crate::DType;
 use crate::error::{Result, bail, ensure};
-use crate::gpu::{Buffer, GpuView, KernelId, KernelSource, Recorder, Variant};
+use crate::gpu::{Buffer, GpuView, KernelId, KernelSource, Recorder};
 use crate::layout::collapse;
 use crate::shape::Dims;
 use smallvec::SmallVec;
@@ -31,10 +31,7 @@ const TOTAL_WORD: usize = 6;
 
 /// Whether these kernels are what this adapter is to use for so many queries.
 pub fn suits(rec: &Recorder, queries: usize) -> bool {
-    match rec.variant() {
-        Variant::Tile64 | Variant::Tile128 => true,
-        _ => !rec.software() && queries >= FEW,
-    }
+    rec.variant().is_tile() || !rec.software() && queries >= FEW
 }
 
 /// `softmax(scale * q @ k^T + mask) @ v` over `[.., L, E]`, `[.., S, E]` and `[.., S, V]` of any strides and equal leading dims, but that
@@ -195,7 +192,9 @@ fn mask_one(query: u32, key: u32) -> f32 {
     let at = mask_at + min(query, P.queries - 1u) * P.mask.row + min(key, P.keys - 1u) * P.mask.col;
     let word = MASK[select(at, at / 4u, P.mask.kind == 2u)];
     let on = select(word, (word >> (at % 4u * 8u)) & 0xffu, P.mask.kind == 2u) != 0u;
-    let added = select(bitcast<f32>(word), LOWEST, word == 0xff800000u);
+    // only what is infinite shuts: finite numbers below stay above what stands for that
+    let finite = select(bitcast<f32>(word), LEAST, bitcast<f32>(word) < LEAST);
+    let added = select(finite, LOWEST, word == 0xff800000u);
     return select(select(LOWEST, 0.0, on), added, P.mask.kind == 1u);
 }
 ";

@@ -45,6 +45,13 @@ impl Default for Epilogue<'_> {
     }
 }
 
+impl<'a> Epilogue<'a> {
+    /// The bias, where it is read.
+    fn read(&self) -> Option<&GpuView<'a>> {
+        self.bias.as_ref().filter(|_| self.beta != 0.0)
+    }
+}
+
 const ADD_BIAS: u32 = 1;
 const RELU: u32 = 2;
 const PARTIAL: u32 = 4;
@@ -92,7 +99,7 @@ impl Core {
         }
     }
 
-    fn name(self) -> String {
+    pub(super) fn name(self) -> String {
         match self {
             Core::Tile(side) => format!("tile{side}"),
             Core::Wave(rows) => format!("wave{rows}"),
@@ -150,7 +157,7 @@ fn {multiply}(a: u32, b: u32) {{
     /// The core's WGSL.
     fn wgsl(self) -> String {
         match self {
-            Core::Tile(_) => self.accumulating("multiply") + include_str!("../../../shaders/matmul_tile.wgsl"),
+            Core::Tile(_) => self.accumulating("multiply") + include_str!("../../../shaders/lib/as_loaded.wgsl") + TILE,
             Core::Thin { rows, .. } => matmul_thin::wgsl(rows),
             Core::Wave(_) | Core::Whole(_) => {
                 let rows = format!("const ROWS: u32 = {}u;\n", self.shape().0);
@@ -264,31 +271,36 @@ pub(super) struct Sum<'a> {
     pub batch: [u32; 2],
 }
 
+impl Sum<'_> {
+    /// The words that the pass takes, for a result that begins at an offset.
+    pub fn params(&self, out_offset: usize) -> Result<[u32; 16]> {
+        let b = self.bias.1;
+        Ok([
+            word(self.total)?,
+            word(self.splits)?,
+            word(self.size)?,
+            word(self.cols)?,
+            self.batch[0],
+            self.batch[1],
+            b[0],
+            b[1],
+            b[2],
+            b[3],
+            b[4],
+            b[5],
+            self.flags,
+            self.alpha.to_bits(),
+            self.beta.to_bits(),
+            word(out_offset)?,
+        ])
+    }
+}
+
 /// Adds up the parts of a split product, in order.
 pub(super) fn sum_parts(rec: &mut Recorder, s: &Sum, out: &Buffer, out_offset: usize) -> Result<()> {
-    let k = rec.kernel("matmul sum", || {
-        Ok(source("matmul sum", &[include_str!("../../../shaders/matmul_sum.wgsl")], 2, 1, 16))
-    })?;
-    let b = s.bias.1;
-    let params = [
-        word(s.total)?,
-        word(s.splits)?,
-        word(s.size)?,
-        word(s.cols)?,
-        s.batch[0],
-        s.batch[1],
-        b[0],
-        b[1],
-        b[2],
-        b[3],
-        b[4],
-        b[5],
-        s.flags,
-        s.alpha.to_bits(),
-        s.beta.to_bits(),
-        word(out_offset)?,
-    ];
-    rec.dispatch(k, &[s.parts, s.bias.0, out], &params, s.total.div_ceil(64) as u32)
+    let plain = include_str!("../../../shaders/lib/sum_plain.wgsl");
+    let k = rec.kernel("matmul sum", || Ok(source("matmul sum", &[SUM_PARAMS, plain, SUM], 2, 1, 16)))?;
+    rec.dispatch(k, &[s.parts, s.bias.0, out], &s.params(out_offset)?, s.total.div_ceil(64) as u32)
 }
 
 /// How an operand's quads lie: along the depth (1) or across it (2), and whether they can be loaded whole. `sizes` and
@@ -310,13 +322,26 @@ pub(super) fn quads(offset: usize, sizes: [usize; 2], strides: [usize; 2], batch
     }
 }
 
-/// The parameters and bindings of products; `Out`, what the output's array is of, is declared elsewhere.
-pub(super) const BASE: &str = include_str!("../../../shaders/matmul.wgsl");
+/// The parameters of the second pass.
+pub(super) const SUM_PARAMS: &str = include_str!("../../../shaders/lib/sum_params.wgsl");
+/// The second pass; `as_was()` is declared elsewhere.
+pub(super) const SUM: &str = include_str!("../../../shaders/matmul_sum.wgsl");
+/// The parameters of products.
+pub(super) const PARAMS: &str = include_str!("../../../shaders/matmul.wgsl");
+/// [`PARAMS`] and the bindings of float32; `Out`, what the output's array is of, is declared elsewhere.
+pub(super) const BASE: &str =
+    concat!(include_str!("../../../shaders/matmul.wgsl"), include_str!("../../../shaders/matmul_buffers.wgsl"));
+/// The core through workgroup memory.
+pub(super) const TILE: &str = include_str!("../../../shaders/matmul_tile.wgsl");
 /// How four neighbours are stored one by one.
 pub(super) const PUT: &str = include_str!("../../../shaders/matmul_put.wgsl");
 
 const OPERANDS: Operands = Operands {
-    base: concat!("alias Out = f32;\nfn aim(col: u32) {}\n", include_str!("../../../shaders/matmul.wgsl")),
+    base: concat!(
+        "alias Out = f32;\nfn aim(col: u32) {}\n",
+        include_str!("../../../shaders/matmul.wgsl"),
+        include_str!("../../../shaders/matmul_buffers.wgsl")
+    ),
     quads: concat!(
         include_str!("../../../shaders/matmul_quads.wgsl"),
         include_str!("../../../shaders/matmul_put.wgsl")
@@ -340,65 +365,10 @@ fn matmul_as(
     epi: &Epilogue,
 ) -> Result<()> {
     need_f32("matmul", &[a, b, out])?;
-    let bias = epi.bias.as_ref().filter(|_| epi.beta != 0.0);
-    if let Some(bias) = bias {
+    if let Some(bias) = epi.read() {
         need_f32("matmul", &[bias])?;
     }
-    let nd = out.shape.len();
-    let fits = nd >= 2
-        && a.shape.len() == nd
-        && b.shape.len() == nd
-        && a.shape[..nd - 2] == out.shape[..nd - 2]
-        && b.shape[..nd - 2] == out.shape[..nd - 2]
-        && a.shape[nd - 2] == out.shape[nd - 2]
-        && a.shape[nd - 1] == b.shape[nd - 2]
-        && b.shape[nd - 1] == out.shape[nd - 1]
-        && bias.is_none_or(|c| c.shape == out.shape)
-        && out.is_contiguous();
-    ensure!(fits, Runtime, "matmul kernel: {:?} x {:?} does not make a row-major {:?}", a.shape, b.shape, out.shape);
-    let (m, n, k) = (out.shape[nd - 2], out.shape[nd - 1], a.shape[nd - 1]);
-    let none = Dims::from_elem(0, nd);
-    let bias_strides = bias.map_or(&none[..], |c| c.strides);
-    let (dims, strides) = collapse(
-        &out.shape[..nd - 2],
-        &[&a.strides[..nd - 2], &b.strides[..nd - 2], &bias_strides[..nd - 2], &out.strides[..nd - 2]],
-    );
-    // three batch dims go to the kernel, further ones become dispatches
-    let outer = dims.len().saturating_sub(3);
-    let mut at: Dims = Dims::from_elem(0, outer);
-    if out.numel() == 0 {
-        return Ok(());
-    }
-    loop {
-        let step = |op: usize| (0..outer).map(|d| at[d] * strides[op][d]).sum::<usize>();
-        let inner = |op: usize| batch_strides(&dims[outer..], &strides[op][outer..]);
-        let mut batch = [1; 3];
-        batch[3 - (dims.len() - outer)..].copy_from_slice(&dims[outer..]);
-        let one = Product {
-            m,
-            n,
-            k,
-            batch,
-            a: (a.buffer, a.offset + step(0), [a.strides[nd - 2], a.strides[nd - 1]], inner(0)),
-            b: (b.buffer, b.offset + step(1), [b.strides[nd - 2], b.strides[nd - 1]], inner(1)),
-            bias: bias.map(|c| (c.buffer, c.offset + step(2), [c.strides[nd - 2], c.strides[nd - 1]], inner(2))),
-            out: (out.buffer, out.offset + step(3)),
-            turned: false,
-        };
-        one.record(rec, wanted, epi)?;
-        let mut d = outer;
-        loop {
-            if d == 0 {
-                return Ok(());
-            }
-            d -= 1;
-            at[d] += 1;
-            if at[d] < dims[d] {
-                break;
-            }
-            at[d] = 0;
-        }
-    }
+    Product::each(a, b, out, epi, |one| one.record(rec, wanted, epi))
 }
 
 /// Strides of three batch dims. A single batch has none: `collapse` gives it a dim of size 1 and a stride that nobody takes,
@@ -412,19 +382,20 @@ pub(super) fn batch_strides(dims: &[usize], strides: &[usize]) -> [usize; 3] {
 }
 
 /// Buffer, offset, row and column stride, batch strides.
-type Operand<'a> = (&'a Buffer, usize, [usize; 2], [usize; 3]);
+pub(super) type Operand<'a> = (&'a Buffer, usize, [usize; 2], [usize; 3]);
 
-struct Product<'a> {
-    m: usize,
-    n: usize,
-    k: usize,
-    batch: [usize; 3],
-    a: Operand<'a>,
-    b: Operand<'a>,
-    bias: Option<Operand<'a>>,
-    out: (&'a Buffer, usize),
+/// One dispatch's product.
+pub(super) struct Product<'a> {
+    pub m: usize,
+    pub n: usize,
+    pub k: usize,
+    pub batch: [usize; 3],
+    pub a: Operand<'a>,
+    pub b: Operand<'a>,
+    pub bias: Option<Operand<'a>>,
+    pub out: (&'a Buffer, usize),
     /// Rows are the columns of what is written.
-    turned: bool,
+    pub turned: bool,
 }
 
 /// The same operand with rows and columns exchanged.
@@ -432,19 +403,141 @@ fn turn<'a>((buffer, offset, [row, col], batch): Operand<'a>) -> Operand<'a> {
     (buffer, offset, [col, row], batch)
 }
 
-impl Product<'_> {
-    /// How quads of both operands lie, and what of them is loaded singly.
-    fn lies(&self) -> [(u32, u32); 2] {
-        let [b_row, b_col] = self.b.2;
+impl<'a> Product<'a> {
+    /// Calls `f` with each product that a dispatch can do: three batch dims go to the kernel, further ones become dispatches.
+    pub fn each(
+        a: &GpuView<'a>,
+        b: &GpuView<'a>,
+        out: &GpuView<'a>,
+        epi: &Epilogue<'a>,
+        mut f: impl FnMut(&Product) -> Result<()>,
+    ) -> Result<()> {
+        let bias = epi.read();
+        let nd = out.shape.len();
+        let fits = nd >= 2
+            && a.shape.len() == nd
+            && b.shape.len() == nd
+            && a.shape[..nd - 2] == out.shape[..nd - 2]
+            && b.shape[..nd - 2] == out.shape[..nd - 2]
+            && a.shape[nd - 2] == out.shape[nd - 2]
+            && a.shape[nd - 1] == b.shape[nd - 2]
+            && b.shape[nd - 1] == out.shape[nd - 1]
+            && bias.is_none_or(|c| c.shape == out.shape)
+            && out.is_contiguous();
+        ensure!(
+            fits,
+            Runtime,
+            "matmul kernel: {:?} x {:?} does not make a row-major {:?}",
+            a.shape,
+            b.shape,
+            out.shape
+        );
+        let (m, n, k) = (out.shape[nd - 2], out.shape[nd - 1], a.shape[nd - 1]);
+        let none = Dims::from_elem(0, nd);
+        let bias_strides = bias.map_or(&none[..], |c| c.strides);
+        let (dims, strides) = collapse(
+            &out.shape[..nd - 2],
+            &[&a.strides[..nd - 2], &b.strides[..nd - 2], &bias_strides[..nd - 2], &out.strides[..nd - 2]],
+        );
+        let outer = dims.len().saturating_sub(3);
+        let mut at: Dims = Dims::from_elem(0, outer);
+        if out.numel() == 0 {
+            return Ok(());
+        }
+        loop {
+            let step = |op: usize| (0..outer).map(|d| at[d] * strides[op][d]).sum::<usize>();
+            let inner = |op: usize| batch_strides(&dims[outer..], &strides[op][outer..]);
+            let mut batch = [1; 3];
+            batch[3 - (dims.len() - outer)..].copy_from_slice(&dims[outer..]);
+            f(&Product {
+                m,
+                n,
+                k,
+                batch,
+                a: (a.buffer, a.offset + step(0), [a.strides[nd - 2], a.strides[nd - 1]], inner(0)),
+                b: (b.buffer, b.offset + step(1), [b.strides[nd - 2], b.strides[nd - 1]], inner(1)),
+                bias: bias.map(|c| (c.buffer, c.offset + step(2), [c.strides[nd - 2], c.strides[nd - 1]], inner(2))),
+                out: (out.buffer, out.offset + step(3)),
+                turned: false,
+            })?;
+            let mut d = outer;
+            loop {
+                if d == 0 {
+                    return Ok(());
+                }
+                d -= 1;
+                at[d] += 1;
+                if at[d] < dims[d] {
+                    break;
+                }
+                at[d] = 0;
+            }
+        }
+    }
+
+    /// The epilogue's flags.
+    pub fn flags(&self, epi: &Epilogue) -> u32 {
+        epi.act.flag() | if self.bias.is_some() { ADD_BIAS } else { 0 }
+    }
+
+    /// How a's and b's quads lie: see [`quads`].
+    pub fn quads(&self) -> [(u32, u32); 2] {
+        let b_strides = [self.b.2[1], self.b.2[0]];
         [
             quads(self.a.1, [self.m, self.k], self.a.2, &self.a.3),
-            quads(self.b.1, [self.n, self.k], [b_col, b_row], &self.b.3),
+            quads(self.b.1, [self.n, self.k], b_strides, &self.b.3),
         ]
+    }
+
+    /// The words of a kernel over these operands, cut as `head` says, whose quads lie so: of one that stores partial sums, or results.
+    pub fn params(&self, head: &[u32; 9], partial: bool, [a, b]: [(u32, u32); 2], epi: &Epilogue) -> Result<Vec<u32>> {
+        let matrix = |o: &Operand, (kind, single): (u32, u32)| -> Result<[u32; 8]> {
+            let [b0, b1, b2] = o.3;
+            Ok([word(o.1)?, word(o.2[0])?, word(o.2[1])?, word(b0)?, word(b1)?, word(b2)?, kind, single])
+        };
+        let mut params = head.to_vec();
+        params.extend([word(self.batch[1])?, word(self.batch[2])?]);
+        params.push(if partial { PARTIAL } else { self.flags(epi) } | if self.turned { TURNED } else { 0 });
+        params.extend([epi.alpha.to_bits(), epi.beta.to_bits()]);
+        params.extend([if partial { 0 } else { word(self.out.1)? }, 0]);
+        params.extend(matrix(&self.a, a)?);
+        params.extend(matrix(&self.b, b)?);
+        params.extend(matrix(&self.added(), (0, 0))?);
+        Ok(params)
+    }
+
+    /// The bias; what is not there is bound to something that is.
+    pub fn added(&self) -> Operand<'a> {
+        self.bias.unwrap_or((self.a.0, 0, [0; 2], [0; 3]))
+    }
+
+    /// The second pass over a split product's parts.
+    pub fn sum<'s>(&'s self, parts: &'s Buffer, splits: usize, epi: &Epilogue) -> Result<Sum<'s>> {
+        let (size, bias) = (self.m * self.n, self.added());
+        // the parts lie as the result does
+        let (row, col) = if self.turned { (1, 0) } else { (0, 1) };
+        let words = [bias.1, bias.2[row], bias.2[col], bias.3[0], bias.3[1], bias.3[2]];
+        let mut b = [0; 6];
+        for (b, n) in b.iter_mut().zip(words) {
+            *b = word(n)?;
+        }
+        Ok(Sum {
+            parts,
+            splits,
+            size,
+            cols: if self.turned { self.m } else { self.n },
+            total: self.batch.iter().product::<usize>() * size,
+            flags: self.flags(epi),
+            alpha: epi.alpha,
+            beta: epi.beta,
+            bias: (bias.0, b),
+            batch: [word(self.batch[1])?, word(self.batch[2])?],
+        })
     }
 
     fn record(&self, rec: &mut Recorder, wanted: Variant, epi: &Epilogue) -> Result<()> {
         let Product { m, n, k, .. } = *self;
-        let [(a_kind, a_single), (b_kind, b_single)] = self.lies();
+        let [(a_kind, a_single), (b_kind, b_single)] = self.quads();
         let shape = Shape {
             m,
             n,
@@ -456,12 +549,13 @@ impl Product<'_> {
             whole: a_single + b_single == 0,
         };
         let kind = Kind::of(rec);
-        let variant = if tuner::on() && wanted == Variant::Auto {
+        let tuned = if tuner::on() && wanted == Variant::Auto {
             let able = matmul_pick::all(kind, &shape);
             tuner::choose(rec, &shape.class(), &able, |rec, v| self.run_as(rec, v, &shape, epi))?
         } else {
-            matmul_pick::pick(kind, wanted, &shape)
+            None
         };
+        let variant = tuned.unwrap_or_else(|| matmul_pick::pick(kind, wanted, &shape));
         self.run_as(rec, variant, &shape, epi)
     }
 
@@ -479,24 +573,11 @@ impl Product<'_> {
         let batch: usize = self.batch.iter().product();
         let plan = Plan::new(core, [m, n, k], batch)?;
         let split = plan.splits > 1;
-        let flags = epi.act.flag() | if self.bias.is_some() { ADD_BIAS } else { 0 };
-        // what is not there is bound to something that is
-        let bias = self.bias.unwrap_or((self.a.0, 0, [0; 2], [0; 3]));
-        let [(a_kind, a_single), (b_kind, b_single)] = self.lies();
-        let matrix = |o: &Operand, kind: u32, single: u32| -> Result<[u32; 8]> {
-            let [b0, b1, b2] = o.3;
-            Ok([word(o.1)?, word(o.2[0])?, word(o.2[1])?, word(b0)?, word(b1)?, word(b2)?, kind, single])
-        };
-        let mut params = plan.head.to_vec();
-        params.extend([word(self.batch[1])?, word(self.batch[2])?]);
-        params.push(if split { PARTIAL } else { flags } | if turned { TURNED } else { 0 });
-        params.extend([epi.alpha.to_bits(), epi.beta.to_bits()]);
-        params.push(if split { 0 } else { word(self.out.1)? });
-        params.push(if let Core::Thin { quads, .. } = core { quads } else { 0 });
-        params.extend(matrix(&self.a, a_kind, a_single)?);
-        params.extend(matrix(&self.b, b_kind, b_single)?);
-        let bias_words = matrix(&bias, 0, 0)?;
-        params.extend(bias_words);
+        let lie @ [(a_kind, a_single), (b_kind, b_single)] = self.quads();
+        let mut params = self.params(&plan.head, split, lie, epi)?;
+        if let Core::Thin { quads, .. } = core {
+            params[14] = quads;
+        }
         let kernel = match core {
             Core::Whole(rows) => {
                 let start = if split { 0 } else { self.out.1 };
@@ -513,27 +594,10 @@ impl Product<'_> {
         };
         let parts = if split { Some(rec.alloc((4 * plan.splits * batch * m * n) as u64)?) } else { None };
         let out = parts.as_ref().unwrap_or(self.out.0);
-        let buffers = [self.a.0, self.a.0, self.b.0, self.b.0, if split { self.a.0 } else { bias.0 }, out];
-        rec.dispatch(kernel, &buffers, &params, plan.tiles as u32)?;
+        let bias = if split { self.a.0 } else { self.added().0 };
+        rec.dispatch(kernel, &[self.a.0, self.a.0, self.b.0, self.b.0, bias, out], &params, plan.tiles as u32)?;
         if let Some(parts) = &parts {
-            // the parts lie as the result does
-            let (row, col) = if turned { (2, 1) } else { (1, 2) };
-            let sum = Sum {
-                parts,
-                splits: plan.splits,
-                size: m * n,
-                cols: if turned { m } else { n },
-                total: batch * m * n,
-                flags,
-                alpha: epi.alpha,
-                beta: epi.beta,
-                bias: (
-                    bias.0,
-                    [bias_words[0], bias_words[row], bias_words[col], bias_words[3], bias_words[4], bias_words[5]],
-                ),
-                batch: [params[9], params[10]],
-            };
-            sum_parts(rec, &sum, self.out.0, self.out.1)?;
+            sum_parts(rec, &self.sum(parts, plan.splits, epi)?, self.out.0, self.out.1)?;
         }
         Ok(())
     }

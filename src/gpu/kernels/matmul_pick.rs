@@ -65,7 +65,7 @@ impl Shape {
 /// Tiles of 128 x 128 that fill a large device: below that there are more, smaller ones.
 const MANY: usize = 256;
 /// The most rows or columns that are few.
-const FEW: usize = 16;
+pub(super) const FEW: usize = 16;
 /// Invocations of a workgroup where rows are few.
 pub(super) const THIN: usize = 128;
 
@@ -101,7 +101,7 @@ pub(super) fn pick(kind: Kind, wanted: Variant, s: &Shape) -> Variant {
 
 /// The tile for a result of `[rows, cols]` in so many batches.
 fn tile(wanted: Variant, [rows, cols]: [usize; 2], batch: usize) -> Variant {
-    if matches!(wanted, Variant::Tile64 | Variant::Tile128) {
+    if wanted.is_tile() {
         return wanted;
     }
     // a large tile loads half as much for an element; it must not compute much more beside the result

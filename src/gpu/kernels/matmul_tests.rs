@@ -18,6 +18,18 @@ pub(in crate::gpu::kernels) fn cores(g: &Gpu) -> Vec<Core> {
     cores
 }
 
+/// A product on a core of choice, for the tests of what builds on these.
+pub(in crate::gpu::kernels) fn on(
+    rec: &mut Recorder,
+    core: Core,
+    a: &GpuView,
+    b: &GpuView,
+    out: &GpuView,
+    epi: &Epilogue,
+) {
+    Product::each(a, b, out, epi, |p| p.run(rec, core, epi)).unwrap();
+}
+
 struct Case {
     batch: &'static [usize],
     mnk: [usize; 3],

@@ -6,6 +6,8 @@
 use super::attention::tests::tiles as attention;
 use super::conv::tests::tiles as convolutions;
 use super::matmul::tests::on_gpus as products;
+use super::matmul_half::tests::tiles as half_products;
+use super::matmul_scaled;
 use crate::gpu::shader_tests::{Hosts, drive};
 use crate::gpu::shading::Checked;
 use crate::gpu::testing::device;
@@ -37,6 +39,8 @@ fn kernels() -> Option<Vec<KernelSource>> {
     let hosts = Hosts::new(&g);
     let mut all = g.lock().dry(0, |rec| drive(rec, &hosts));
     all.extend(products());
+    all.extend(half_products());
+    all.extend(matmul_scaled::sources());
     all.extend(convolutions());
     all.extend(attention());
     // for software adapters alone: an array of an invocation's own is memory

@@ -10,7 +10,7 @@ use super::sort_runs::{by_runs, sort_rows};
 use super::{need_dense, per, source, word};
 use crate::DType;
 use crate::error::{Result, bail, ensure};
-use crate::gpu::{Buffer, GpuView, KernelSource, Recorder, Variant};
+use crate::gpu::{Buffer, GpuView, KernelSource, Recorder};
 use std::ops::Range;
 
 pub(super) const ORDER: &str = include_str!("../../../shaders/lib/order.wgsl");
@@ -157,7 +157,7 @@ pub fn sort(
 
 /// Whether digits are sorted by runs.
 fn runs(rec: &Recorder) -> bool {
-    rec.software() && !matches!(rec.variant(), Variant::Tile64 | Variant::Tile128)
+    rec.software() && !rec.variant().is_tile()
 }
 
 /// The positions of the keys of each row in their order by some of their bits, equal ones as they were; `order` has the keys'
