@@ -60,6 +60,14 @@ impl Shape {
             part(self.n < self.m, ", fewer columns"),
         )
     }
+
+    /// The few rows, or columns of the turned product, and whether it is turned: they lie along the depth, since their lanes cannot
+    /// transpose.
+    fn lean(&self) -> Option<(usize, bool)> {
+        let rows = (self.a_deep && self.m <= FEW).then_some((self.m, false));
+        let cols = (self.b_deep && self.n <= FEW).then_some((self.n, true));
+        rows.into_iter().chain(cols).min()
+    }
 }
 
 /// Tiles of 128 x 128 that fill a large device: below that there are more, smaller ones.
@@ -79,8 +87,7 @@ pub(super) fn able(kind: Kind, v: Variant, s: &Shape) -> bool {
         Variant::Thin => (2..=FEW).contains(&few),
         Variant::Wave => kind == Kind::Software,
         Variant::Whole => kind == Kind::Software && s.lined,
-        // the few lie along the depth: their lanes cannot transpose
-        Variant::Lean => kind == Kind::Software && s.lined && few <= FEW && if s.n < s.m { s.b_deep } else { s.a_deep },
+        Variant::Lean => kind == Kind::Software && s.lined && s.lean().is_some(),
     }
 }
 
@@ -133,7 +140,10 @@ pub(super) fn core(v: Variant, s: &Shape) -> (Core, bool) {
         Variant::Tile64 | Variant::Auto => (Core::Tile(64), false),
         Variant::Wave => (Core::Wave(32), false),
         Variant::Whole => (Core::Whole(32), false),
-        Variant::Lean => (Core::Whole(s.m.min(s.n).next_power_of_two().max(4) as u32), turned),
+        Variant::Lean => {
+            let (rows, turned) = s.lean().unwrap_or((FEW, turned));
+            (Core::Whole(rows.next_power_of_two().max(4) as u32), turned)
+        }
     }
 }
 
@@ -184,6 +194,8 @@ mod tests {
             (Kind::Software, Lean, Shape { lined: false, ..shape(8, 63, 64) }, Wave),
             // b is not along the depth: its few columns are no rows that lanes could take
             (Kind::Software, Auto, shape(64, 64, 8), Whole),
+            // but few rows beside fewer columns are
+            (Kind::Software, Auto, shape(7, 100_003, 5), Lean),
             (Kind::Software, Whole, shape(8, 64, 64), Whole),
             (Kind::Software, Wave, shape(64, 64, 64), Wave),
             (Kind::Software, Whole, Shape { lined: false, ..shape(64, 63, 64) }, Wave),
@@ -212,6 +224,19 @@ mod tests {
             (shape(2, 3, 100_000), (thin(2, 128), false)),
         ] {
             assert_eq!(core(pick(Kind::Gpu, Variant::Auto, &s), &s), want, "{s:?}");
+        }
+    }
+
+    #[test]
+    fn the_fewer_of_what_lies_along_the_depth_are_lean() {
+        let both = |m, k, n| Shape { b_deep: true, ..shape(m, k, n) };
+        for (s, want) in [
+            (shape(7, 100_003, 5), (Core::Whole(8), false)),
+            (both(7, 64, 3), (Core::Whole(4), true)),
+            (both(4, 64, 4), (Core::Whole(4), false)),
+            (Shape { a_deep: false, ..both(3, 64, 9) }, (Core::Whole(16), true)),
+        ] {
+            assert_eq!(core(pick(Kind::Software, Variant::Auto, &s), &s), want, "{s:?}");
         }
     }
 }
