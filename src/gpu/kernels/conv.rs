@@ -2,6 +2,7 @@
 //!
 //! Every tensor is contiguous, NCHW or OIHW, at any offset. The cores are those of the matrix product.
 
+use super::conv_wave_weight::WeightPlan;
 use super::matmul::{Act, Core, Operands, Plan, Sum, quads, sum_parts};
 use super::matmul_pick::conv_core;
 use super::{conv_wave, need_dense, need_f32, per, source, word};
@@ -304,7 +305,7 @@ fn conv2d_weight_grad_on(
         Runtime,
         "conv2d kernel: one bias for each output channel"
     );
-    let wave = if core.is_none() { conv_wave::WeightPlan::new(rec, &s, spec) } else { None };
+    let wave = if core.is_none() { WeightPlan::new(rec, &s, spec, grad.offset) } else { None };
     let weights = s.inputs * s.taps();
     let cols = weights + usize::from(bias.is_some());
     let core = core.unwrap_or_else(|| conv_core(rec, [s.outputs, cols], s.groups));
@@ -318,9 +319,9 @@ fn conv2d_weight_grad_on(
     let splits;
     let parts;
     if let Some(wave) = wave {
-        splits = wave.parts();
+        splits = wave.splits;
         parts = rec.alloc(4 * (splits * total) as u64)?;
-        conv_wave::weight_grad(rec, &wave, &s, [x, grad], cols, &parts, spec)?;
+        wave.record(rec, &s, [x, grad], cols, &parts, spec)?;
     } else {
         let plan = Plan::new(core, [s.outputs, cols, s.batch * s.out_plane()], s.groups)?;
         splits = plan.splits;

@@ -1,6 +1,7 @@
 //! Convolutions and their gradients against loops in f64, on both cores.
 
 use super::*;
+use crate::gpu::kernels::conv_wave_weight::Step;
 use crate::gpu::kernels::matmul::tests::cores;
 use crate::gpu::kernels::testing::{Host, close, indices, time};
 use crate::gpu::testing::{device, down};
@@ -108,8 +109,32 @@ fn forward_and_gradients() {
         let same = ConvSpec { padding: [1, 1], ..ONE };
         check(&g, core, [2, 60, 5, 4], 10, [3, 3], &same);
         check(&g, core, [1, 90, 4, 3], 80, [3, 3], &ConvSpec { groups: 2, stride: [2, 1], ..same });
+        // rows whose last steps have fewer pixels, along which windows move far; kernels of one tap, of many, and too many to be written out
+        check(&g, core, [2, 9, 5, 17], 20, [3, 3], &ConvSpec { stride: [1, 2], padding: [1, 4], ..ONE });
+        check(&g, core, [2, 9, 3, 11], 33, [1, 1], &ONE);
+        check(&g, core, [2, 3, 9, 23], 10, [1, 2], &ConvSpec { dilation: [1, 2], ..ONE });
+        check(&g, core, [2, 3, 17, 19], 5, [7, 7], &ConvSpec { stride: [2, 2], padding: [3, 3], ..ONE });
+        check(&g, core, [1, 2, 12, 40], 3, [3, 9], &ConvSpec { stride: [1, 3], ..ONE });
         // deep enough for several parts
         check(&g, core, [9, 2, 20, 20], 4, [3, 3], &ConvSpec { padding: [1, 1], ..ONE });
+    }
+}
+
+#[test]
+fn what_no_window_holds_does_not_spread() {
+    let Some(g) = device() else { return };
+    // an infinite input reaches the taps that meet it, also where a row's steps end past its last pixel
+    let (x, o) = ([1, 1, 3, 13], 2);
+    for core in ways(&g) {
+        let mut pixels = vec![1f32; 39];
+        pixels[12] = f32::INFINITY;
+        let (input, grad) = (Host::dense(&g, pixels, &x), Host::dense(&g, vec![1f32; 22], &[1, o, 1, 11]));
+        let (gw, gb) = (Host::noise(&g, &[o, 1, 3, 3], 1), Host::noise(&g, &[o], 2));
+        let b = gb.view();
+        conv2d_weight_grad_on(&mut g.lock(), core, &input.view(), &grad.view(), &gw.view(), Some(&b), &ONE).unwrap();
+        let mut expected = [11f32; 18];
+        (expected[2], expected[11]) = (f32::INFINITY, f32::INFINITY);
+        assert_eq!(down::<f32>(&g, &gw.buffer, 18), expected, "{core:?}");
     }
 }
 
@@ -161,8 +186,20 @@ fn every_configuration_is_valid() {
                 crate::gpu::testing::check_wgsl(&conv_wave::wgsl(rows, kernel, conv_wave::Unit(unit), wide));
             }
         }
-        for kernel in [[1, 2], [3, 3], [1, 5]] {
-            crate::gpu::testing::check_wgsl(&conv_wave::weight_wgsl(kernel, wide));
+        let step = Step {
+            kernel: [3, 3],
+            stride: 1,
+            dilation: 1,
+            kept: 2,
+            own: 2,
+            channels: 8,
+            pixels: 8,
+            spare: 0,
+            aligned: true,
+        };
+        let far = Step { stride: 2, dilation: 3, kept: 0, pixels: 3, aligned: false, ..step };
+        for step in [step, far, Step { kernel: [1, 1], own: 4, kept: 0, channels: 1, spare: 5, ..step }] {
+            crate::gpu::testing::check_wgsl(&step.wgsl(wide));
         }
     }
     crate::gpu::testing::check_wgsl(&source("conv2d sum", &[SUM], 1, 2, 7));
@@ -172,19 +209,42 @@ fn every_configuration_is_valid() {
 #[ignore = "prints figures"]
 fn speed() {
     let Some(g) = device() else { return };
-    for (x, o, spec) in [
-        ([64, 1, 32, 32], 6, ONE),
-        ([64, 6, 15, 15], 16, ONE),
-        ([16, 32, 32, 32], 64, ConvSpec { padding: [1, 1], ..ONE }),
+    let same = ConvSpec { padding: [1, 1], ..ONE };
+    let two = ConvSpec { stride: [2, 2], ..same };
+    for (x, o, k, spec) in [
+        ([64, 1, 32, 32], 6, 3, ONE),
+        ([64, 1, 32, 32], 6, 5, ONE),
+        ([64, 6, 14, 14], 16, 5, ONE),
+        ([64, 6, 15, 15], 16, 3, ONE),
+        ([64, 1, 28, 28], 8, 3, same),
+        ([64, 8, 14, 14], 16, 3, same),
+        ([16, 32, 32, 32], 64, 3, same),
+        ([16, 32, 32, 32], 64, 3, two),
+        ([16, 32, 28, 28], 64, 1, ONE),
+        ([8, 3, 64, 64], 64, 3, same),
+        ([4, 3, 64, 64], 64, 7, ConvSpec { padding: [3, 3], ..two }),
+        ([16, 64, 7, 7], 128, 3, same),
+        ([16, 64, 4, 4], 128, 3, same),
+        ([16, 64, 2, 2], 128, 3, same),
+        ([16, 64, 14, 14], 64, 3, ConvSpec { groups: 64, ..same }),
+        ([16, 64, 14, 14], 64, 3, ConvSpec { groups: 64, ..two }),
+        ([16, 64, 14, 14], 64, 3, ConvSpec { groups: 16, ..same }),
+        ([16, 64, 14, 14], 2, 3, same),
+        ([16, 64, 1, 256], 64, 3, ConvSpec { padding: [1, 1], ..ONE }),
     ] {
-        let p = 2 * spec.padding[0];
-        let w = Host::noise(&g, &[o, x[1], 3, 3], 2);
+        let w = Host::noise(&g, &[o, x[1] / spec.groups, k, k], 2);
         let (input, bias, gb) = (Host::noise(&g, &x, 1), Host::noise(&g, &[o], 3), Host::noise(&g, &[o], 3));
-        let out = Host::noise(&g, &[x[0], o, x[2] - 2 + p, x[3] - 2 + p], 4);
+        let size = |d: usize| (x[2 + d] + 2 * spec.padding[d] - k) / spec.stride[d] + 1;
+        let out = Host::noise(&g, &[x[0], o, size(0), size(1)], 4);
         let (gx, gw) = (Host::noise(&g, &x, 1), Host::noise(&g, &w.shape, 1));
-        let flops = (2 * out.data.len() * x[1] * 9) as f64;
+        let flops = (2 * out.data.len() * x[1] / spec.groups * k * k) as f64;
         let say = |name: &str, cost: crate::gpu::kernels::testing::Cost| {
-            println!("conv {x:?} -> {o} {name}: {cost}; {:.1} GFLOP/s", flops / cost.wall.as_secs_f64() / 1e9);
+            println!(
+                "conv {x:?} -> {o} by {k}, stride {}, groups {} {name}: {cost}; {:.1} GFLOP/s",
+                spec.stride[0],
+                spec.groups,
+                flops / cost.wall.as_secs_f64() / 1e9
+            );
         };
         let b = bias.view();
         say(
