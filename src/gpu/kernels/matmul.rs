@@ -381,6 +381,9 @@ pub(super) fn batch_strides(dims: &[usize], strides: &[usize]) -> [usize; 3] {
     s
 }
 
+/// Where in the parameters `quads` of matmul.wgsl is.
+const QUADS_WORD: usize = 15;
+
 /// Buffer, offset, row and column stride, batch strides.
 pub(super) type Operand<'a> = (&'a Buffer, usize, [usize; 2], [usize; 3]);
 
@@ -490,6 +493,7 @@ impl<'a> Product<'a> {
     }
 
     /// The words of a kernel over these operands, cut as `head` says, whose quads lie so: of one that stores partial sums, or results.
+    /// That of [`QUADS_WORD`] is for who has it.
     pub fn params(&self, head: &[u32; 9], partial: bool, [a, b]: [(u32, u32); 2], epi: &Epilogue) -> Result<Vec<u32>> {
         let matrix = |o: &Operand, (kind, single): (u32, u32)| -> Result<[u32; 8]> {
             let [b0, b1, b2] = o.3;
@@ -576,7 +580,7 @@ impl<'a> Product<'a> {
         let lie @ [(a_kind, a_single), (b_kind, b_single)] = self.quads();
         let mut params = self.params(&plan.head, split, lie, epi)?;
         if let Core::Thin { quads, .. } = core {
-            params[14] = quads;
+            params[QUADS_WORD] = quads;
         }
         let kernel = match core {
             Core::Whole(rows) => {
