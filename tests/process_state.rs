@@ -91,7 +91,7 @@ fn precision_of_products() {
         assert_eq!(get_float32_matmul_precision().to_string(), word);
         for d in common::devices() {
             let o = TensorOptions::new().device(d);
-            let x = full([64, 2], 1.0 + 2f64.powi(-20), o.clone());
+            let x = full([64, 2], 1.0 + 2f64.powi(-20), o);
             let got = x.matmul(&ones([2, 64], o)).to_vec::<f64>().unwrap();
             // a permission: on a device with cooperative matrices of float16 alone, and only where it was opened with them
             let bound = if std::env::var_os("WGTORCH_COOPERATIVE").is_some() { 2f64.powi(-9) } else { 0.0 };
