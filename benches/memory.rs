@@ -52,7 +52,8 @@ fn main() {
             }
         }
         match (w.check)() {
-            Ok((got, want)) => println!("\nlast check: {got}, expected {want}"),
+            Ok((got, want)) if got == want => {}
+            Ok((got, want)) => panic!("{name}: {got}, not {want}: the loss has not fallen"),
             Err(e) => panic!("{name}: {e}"),
         }
     }

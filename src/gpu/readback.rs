@@ -213,11 +213,14 @@ impl Gpu {
         slot: u32,
         mut f: impl FnMut(usize, &[u8]),
     ) -> Result<Status> {
+        if bytes <= PIECE {
+            return Ok(self.read_with(src, offset, bytes, slot, |bytes| f(0, bytes))?.1);
+        }
         let mut pending = VecDeque::new();
         {
             let mut rec = self.lock();
             let mut at = 0;
-            while at < bytes || pending.is_empty() {
+            while at < bytes {
                 let n = PIECE.min(bytes - at);
                 let slot = if at == 0 { Some(slot) } else { None };
                 pending.push_back((at, rec.begin_read(Some((src, offset + at, n)), slot)?));

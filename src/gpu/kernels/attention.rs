@@ -6,7 +6,7 @@
 //! Software adapters get attention as a composition, whose products do without workgroup memory: NOTE [Two cores].
 
 use super::matmul::batch_strides;
-use super::{exp_log, need_f32, quad, source, word};
+use super::{XYZW, exp_log, need_f32, quad, source, word};
 use crate::DType;
 use crate::error::{Result, bail, ensure};
 use crate::gpu::{Buffer, GpuView, KernelId, KernelSource, Recorder};
@@ -83,8 +83,6 @@ fn each(rows: usize, head: &str, line: &str) -> String {
     };
     format!("fn {head} {{\n{}}}\n", (0..rows).map(one).collect::<String>())
 }
-
-const XYZW: [&str; 4] = ["x", "y", "z", "w"];
 
 /// Sums of 4 or 8 rows by so many column quads, 16 quads apart: `NAME0` and so on as variables of their own, since they have to stay in
 /// registers, `NAME_clear()`, and `NAME_add(a, b)` of two panels' quads.

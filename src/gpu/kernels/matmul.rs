@@ -9,7 +9,7 @@
 //! GPUs have one for few rows or columns (`matmul_thin.rs`). `matmul_pick.rs` is the table of what is taken where.
 
 use super::matmul_pick::{self, Kind, Shape, THIN};
-use super::{matmul_thin, matmul_whole, need_f32, quad, source, word};
+use super::{XYZW, matmul_thin, matmul_whole, need_f32, quad, source, word};
 use crate::error::{Result, ensure};
 use crate::gpu::{Buffer, GpuView, KernelId, KernelSource, Recorder, Variant, tuner};
 use crate::layout::collapse;
@@ -111,7 +111,6 @@ impl Core {
 
     /// The accumulators of a tile and what works on them, written out: they have to stay in registers.
     pub(super) fn accumulating(self, multiply: &str) -> String {
-        const XYZW: [&str; 4] = ["x", "y", "z", "w"];
         let mut s = String::from(include_str!("../../../shaders/lib/quads.wgsl"));
         let n = match self {
             Core::Tile(side) => side as usize / 8,

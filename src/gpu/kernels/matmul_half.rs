@@ -86,23 +86,28 @@ fn fits(p: &Product) -> bool {
 fn record(rec: &mut Recorder, core: Core, numbers: Numbers, p: &Product, epi: &Epilogue) -> Result<()> {
     let plan = Plan::new(core, [p.m, p.n, p.k], p.batch.iter().product())?;
     if plan.splits > 1 {
-        let (parts, splits) = parts(rec, core, numbers, p, epi)?;
-        return sum_parts(rec, numbers.dtype, &p.sum(&parts, splits, epi)?, p.out);
+        let parts = parts(rec, (core, &plan), numbers, p, epi)?;
+        return sum_parts(rec, numbers.dtype, &p.sum(&parts, plan.splits, epi)?, p.out);
     }
     let params = p.params(&plan.head, false, p.quads(), epi)?;
     let kernel = kernel(rec, core, numbers, params.len())?;
     rec.dispatch(kernel, &[p.a.0, p.b.0, p.added().0, p.out.0], &params, plan.tiles as u32)
 }
 
-/// The product's partial sums in float32, and how many of them there are.
-fn parts(rec: &mut Recorder, core: Core, numbers: Numbers, p: &Product, epi: &Epilogue) -> Result<(Buffer, usize)> {
-    let batch = p.batch.iter().product();
-    let plan = Plan::new(core, [p.m, p.n, p.k], batch)?;
+/// The product's partial sums in float32.
+fn parts(
+    rec: &mut Recorder,
+    (core, plan): (Core, &Plan),
+    numbers: Numbers,
+    p: &Product,
+    epi: &Epilogue,
+) -> Result<Buffer> {
+    let batch: usize = p.batch.iter().product();
     let parts = rec.alloc((4 * plan.splits * batch * p.m * p.n) as u64)?;
     let params = p.params(&plan.head, true, p.quads(), epi)?;
     let kernel = kernel(rec, core, numbers, params.len())?;
     rec.dispatch(kernel, &[p.a.0, p.b.0, p.a.0, &parts], &params, plan.tiles as u32)?;
-    Ok((parts, plan.splits))
+    Ok(parts)
 }
 
 fn kernel(rec: &mut Recorder, core: Core, numbers: Numbers, param_words: usize) -> Result<KernelId> {

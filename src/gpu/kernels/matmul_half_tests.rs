@@ -163,7 +163,9 @@ fn every_kind_of_number_arrives() {
 pub(in crate::gpu::kernels) fn sums(rec: &mut Recorder, p: &Product, epi: &Epilogue) -> Result<(Buffer, usize)> {
     assert!(p.quads().iter().all(|q| q.1 == 0));
     let numbers = plain(rec, DType::F16);
-    parts(rec, Core::Tile(64), numbers, p, epi)
+    let core = Core::Tile(64);
+    let plan = Plan::new(core, [p.m, p.n, p.k], p.batch.iter().product())?;
+    Ok((parts(rec, (core, &plan), numbers, p, epi)?, plan.splits))
 }
 
 /// The kernels of every tile and dtype.

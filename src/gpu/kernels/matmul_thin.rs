@@ -1,9 +1,8 @@
 //! The product of few rows by a matrix: `gemv` and `thin` of the table in `matmul_pick.rs`. What it costs is reading the matrix.
 
+use super::XYZW;
 use super::matmul::accumulators;
 use std::fmt::Write;
-
-const XYZW: [&str; 4] = ["x", "y", "z", "w"];
 
 /// Rows that are added up over the slices at a time.
 fn held(rows: u32) -> u32 {

@@ -67,6 +67,9 @@ fn quad(wide: bool) -> &'static str {
     }
 }
 
+/// The names of a vector's components.
+const XYZW: [&str; 4] = ["x", "y", "z", "w"];
+
 /// The longest row that a workgroup of 64 holds in its registers, and what it sums by.
 const HELD: usize = 1024;
 const TOTAL: &str = include_str!("../../../shaders/lib/row_total.wgsl");

@@ -14,24 +14,23 @@ use std::ops::Range;
 
 const PAIR: &str = include_str!("../../../shaders/sort_pair.wgsl");
 const PAIR_QUADS: &str = include_str!("../../../shaders/sort_pair_quads.wgsl");
+const RUN: &str = include_str!("../../../shaders/sort_run.wgsl");
 const COUNT: &str = include_str!("../../../shaders/sort_run_count.wgsl");
 const SCATTER: &str = include_str!("../../../shaders/sort_run_scatter.wgsl");
 
-/// Four words of a buffer at once.
+/// Four words of a buffer at once: any bits, which floats need not keep.
 const FOUR: &str = "alias Four = vec4<u32>;
 fn four(q: Four) -> vec4<u32> { return q; }
 fn pack_four(v: vec4<u32>) -> Four { return v; }
 ";
 /// The same as two long words, which cost what two words do.
-const FOUR_WIDE: &str = "alias Four = vec2<u64>;
-fn four(q: Four) -> vec4<u32> {
-    let high = q >> vec2<u32>(32u);
-    return vec4<u32>(u32(q.x), u32(high.x), u32(q.y), u32(high.y));
-}
-fn pack_four(v: vec4<u32>) -> Four {
-    return vec2<u64>(u64(v.x) | (u64(v.y) << 32u), u64(v.z) | (u64(v.w) << 32u));
-}
-";
+const FOUR_WIDE: &str = concat!(
+    include_str!("../../../shaders/lib/quad_wide.wgsl"),
+    "alias Four = Quad;
+fn four(q: Four) -> vec4<u32> { return bitcast<vec4<u32>>(quad(q)); }
+fn pack_four(v: vec4<u32>) -> Four { return pack(bitcast<vec4<f32>>(v)); }
+"
+);
 
 /// Bits of a digit, at most: llvmpipe compiles for the square of the counts' number, half a second for these.
 const DIGIT: u32 = 7;
@@ -115,8 +114,13 @@ fn passes(
         DType::F32 => ("float", "order_f32(x)"),
         _ => ("int", "(x + P.bias)"),
     };
-    let head =
-        format!("{ORDER}\nconst WT_DIGITS = {}u;\nfn wt_key(x: u32) -> u32 {{ return {key} ^ P.flip; }}\n", 1 << DIGIT);
+    // asked for where a kernel is made
+    let head = || {
+        format!(
+            "{ORDER}\nconst WT_DIGITS = {}u;\nfn wt_key(x: u32) -> u32 {{ return {key} ^ P.flip; }}\n{RUN}",
+            1 << DIGIT
+        )
+    };
     let counts = 4 * ((rows * runs) << DIGIT) as u64;
     let (count, start) = (rec.alloc(counts)?, rec.alloc(counts)?);
     let groups = (rows * runs).div_ceil(8) as u32;
@@ -125,27 +129,25 @@ fn passes(
         let at = |p: u32| bits.start + (bits.end - bits.start) * p / passes;
         let (shift, width) = (at(pass), at(pass + 1) - at(pass));
         let (mask, flip) = ((1 << width) - 1, order.flip());
-        let mut params = vec![word(rows)?, word(n)?, word(runs)?, word(each)?, shift, mask, flip, order.bias];
+        let (values, indices) = match last {
+            Last::Order(_) => (0, 0),
+            Last::Sorted { values, indices } => (word(values.offset)?, word(indices.offset)?),
+        };
+        let params = [word(rows)?, word(n)?, word(runs)?, word(each)?, shift, mask, flip, order.bias, values, indices];
         let name = format!("sort run count {kind}");
-        let k = rec.kernel(&name, || Ok(source(&name, &[&head, COUNT], 1, 1, 8)))?;
+        let k = rec.kernel(&name, || Ok(source(&name, &[&head(), COUNT], 1, 1, params.len())))?;
         rec.dispatch(k, &[from, &count], &params, groups)?;
         let (shape, strides) = ([rows, runs << width], [runs << width, 1]);
         let counts = |buffer| GpuView { buffer, dtype: DType::U32, offset: 0, shape: &shape, strides: &strides };
         scan(rec, &counts(&count), &counts(&start), 1, Scan { product: false, reverse: false })?;
 
-        let (what, out, outs, offsets) = match (to.filter(|_| pass + 1 < passes), last) {
-            (Some(to), _) => ("pairs", PAIRS_OUT, vec![to], [0, 0]),
-            (None, Last::Order(to)) => ("order", ORDER_OUT, vec![*to], [0, 0]),
-            (None, Last::Sorted { values, indices }) => (
-                "sorted",
-                SORTED_OUT,
-                vec![values.buffer, indices.buffer],
-                [word(values.offset)?, word(indices.offset)?],
-            ),
+        let (what, out, outs) = match (to.filter(|_| pass + 1 < passes), last) {
+            (Some(to), _) => ("pairs", PAIRS_OUT, vec![to]),
+            (None, Last::Order(to)) => ("order", ORDER_OUT, vec![*to]),
+            (None, Last::Sorted { values, indices }) => ("sorted", SORTED_OUT, vec![values.buffer, indices.buffer]),
         };
-        params.extend(offsets);
         let name = format!("sort run {what} {kind}");
-        let k = rec.kernel(&name, || Ok(source(&name, &[&head, out, SCATTER], 2, outs.len(), 10)))?;
+        let k = rec.kernel(&name, || Ok(source(&name, &[&head(), out, SCATTER], 2, outs.len(), params.len())))?;
         let buffers: Vec<&Buffer> = [from, &start].into_iter().chain(outs).collect();
         rec.dispatch(k, &buffers, &params, groups)?;
         (from, to) = (to.unwrap_or(from), Some(from));
