@@ -135,14 +135,21 @@ fn m_log_near_one(f: f32) -> f32 {
     return f - f * f * (0.5f - f * p);
 }
 
-// The exponent of x, and m - 1 for its mantissa m between sqrt(1/2) and sqrt(2).
-fn m_log_split(x: f32) -> vec2<f32> {
+// Bits of x with sqrt(1/2) taken off: above the 23 of the mantissa stands the exponent of x / m, for m between sqrt(1/2) and
+// sqrt(2).
+fn m_log_bits(x: f32) -> u32 {
     let b = bitcast<u32>(x);
     // a subnormal is its bits times 2^-149
-    let tiny = b < 0x00800000u;
-    let n = select(b, bitcast<u32>(f32(b)), tiny) - 0x3f3504f3u;
-    let e = f32(bitcast<i32>(n) >> 23u) - select(0.0f, 149.0f, tiny);
-    return vec2<f32>(e, bitcast<f32>((n & 0x7fffffu) + 0x3f3504f3u) - 1.0f);
+    return select(b, bitcast<u32>(f32(b)), b < 0x00800000u) - 0x3f3504f3u;
+}
+
+fn m_log_exponent(x: f32) -> f32 {
+    return f32(bitcast<i32>(m_log_bits(x)) >> 23u) - select(0.0f, 149.0f, bitcast<u32>(x) < 0x00800000u);
+}
+
+// m - 1.
+fn m_log_mantissa(x: f32) -> f32 {
+    return bitcast<f32>((m_log_bits(x) & 0x7fffffu) + 0x3f3504f3u) - 1.0f;
 }
 
 // y = log(x) put right where x is zero, negative, infinite or NaN.
@@ -154,19 +161,18 @@ fn m_log_edges(x: f32, y: f32) -> f32 {
 }
 
 fn m_log(x: f32) -> f32 {
-    let s = m_log_split(x);
-    return m_log_edges(x, s.x * 0.693359375f + (m_log_near_one(s.y) + s.x * -0.00021219444f));
+    let e = m_log_exponent(x);
+    return m_log_edges(x, e * 0.693359375f + (m_log_near_one(m_log_mantissa(x)) + e * -0.00021219444f));
 }
 
 fn m_log2(x: f32) -> f32 {
-    let s = m_log_split(x);
-    return m_log_edges(x, s.x + m_log_near_one(s.y) * 1.442695f);
+    return m_log_edges(x, m_log_exponent(x) + m_log_near_one(m_log_mantissa(x)) * 1.442695f);
 }
 
 fn m_log10(x: f32) -> f32 {
-    let s = m_log_split(x);
-    let low = m_log_near_one(s.y) * 0.4342945f + s.x * 4.605039e-6f;
-    return m_log_edges(x, s.x * 0.301025390625f + low);
+    let e = m_log_exponent(x);
+    let low = m_log_near_one(m_log_mantissa(x)) * 0.4342945f + e * 4.605039e-6f;
+    return m_log_edges(x, e * 0.301025390625f + low);
 }
 
 fn m_log1p(x: f32) -> f32 {
@@ -489,20 +495,21 @@ fn m_trunc_div(x: f32, y: f32) -> f32 {
 // 2^(y log2 |x|), the logarithm and the product in two parts each so that large exponents keep their digits; the high
 // parts have 12 bits, which makes their products exact.
 fn m_pow_core(x: f32, y: f32) -> f32 {
-    let s = m_log_split(abs(x));
-    let m = s.y + 2.0f;
-    let q = s.y / m;
+    let e = m_log_exponent(abs(x));
+    let d = m_log_mantissa(abs(x));
+    let m = d + 2.0f;
+    let q = d / m;
     let qh = bitcast<f32>(bitcast<u32>(q) & 0xfffff000u);
     let mh = bitcast<f32>(bitcast<u32>(m) & 0xfffff000u);
-    let ql = ((s.y - qh * mh) - qh * (m - mh)) / m;
+    let ql = ((d - qh * mh) - qh * (m - mh)) / m;
     // log2((1 + q) / (1 - q)) = q 2 / ln 2 + q^3 (...)
     let z = q * q;
     let tail = q * z * (0.9617967f + z * (0.57708290f + z * (0.41170065f + z * 0.34033180f)));
     let a = qh * 2.884765625f;
     let low = (qh * 0.0006244568f + ql * 2.88539f) + tail;
-    let sum = s.x + (a + low);
+    let sum = e + (a + low);
     let lh = bitcast<f32>(bitcast<u32>(sum) & 0xfffff000u);
-    let ll = ((s.x - lh) + a) + low;
+    let ll = ((e - lh) + a) + low;
     let bounded = select(y, m_copysign(1.0e11f, y), abs(y) > 1.0e11f);
     let yh = bitcast<f32>(bitcast<u32>(bounded) & 0xfffff000u);
     let head = yh * lh;
@@ -517,11 +524,11 @@ fn m_pow_core(x: f32, y: f32) -> f32 {
     let f = (head - n) + rest;
     // rest may carry f past 1/2 a little; the polynomial allows for it
     let p = m_exp2(f);
-    let e = i32(n);
-    if (e < -125i) {
-        return p * bitcast<f32>(u32(e + 190i) << 23u) * 1.0842022e-19f;
+    let power = i32(n);
+    if (power < -125i) {
+        return p * bitcast<f32>(u32(power + 190i) << 23u) * 1.0842022e-19f;
     }
-    return p * bitcast<f32>(u32(min(e, 129i) + 125i) << 23u) * 4.0f;
+    return p * bitcast<f32>(u32(min(power, 129i) + 125i) << 23u) * 4.0f;
 }
 
 fn m_pow(x: f32, y: f32) -> f32 {

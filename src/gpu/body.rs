@@ -98,19 +98,29 @@ pub(super) fn push_scalars(p: &Program, raw: bool, scalars: &[crate::Scalar], ou
     }
 }
 
-/// The functions of a program's rows and casts with what they call, and `wt_body`: from the loaded values of one element
-/// to the value of the only store, or to a `WtOut` of several.
-pub(super) fn write_body(p: &Program, raw: bool, text: &mut String) {
-    let mut fns: BTreeMap<String, String> = BTreeMap::new();
-    let mut uses: BTreeSet<&str> = BTreeSet::new();
+/// Whether `write_body` can write a program for four elements at once.
+pub(super) fn has_four(p: &Program) -> bool {
+    let registers = p.loads.len() + p.scalars.len() + p.instrs.len();
+    !is_raw(p) && (0..registers).all(|r| crate::num::has_four(wgsl_type(p.dtype(r as u16))))
+}
+
+/// The functions of a program's rows and casts with what they call, and `wt_body`: from the loaded values of one element, or of
+/// four in vectors, to the value of the only store, or to a `WtOut` of several.
+pub(super) fn write_body(p: &Program, raw: bool, four: bool, text: &mut String) {
+    let mut fns: BTreeMap<String, WgslFn> = BTreeMap::new();
     let (loads, scalars) = (p.loads.len(), p.scalars.len());
     let mut lines = String::new();
+    let type_of = |r: u16| {
+        let t = wgsl_type(reg_dtype(p, raw, r));
+        if four { crate::num::type_of_four(t) } else { t.to_owned() }
+    };
     let value = |r: u16| {
-        let r = r as usize;
-        if r >= loads && r < loads + scalars {
-            scalar_expr(reg_dtype(p, raw, r as u16), &format!("s{}", r - loads))
+        let k = r as usize;
+        if k >= loads && k < loads + scalars {
+            let one = scalar_expr(reg_dtype(p, raw, r), &format!("s{}", k - loads));
+            if four { format!("{}({one})", type_of(r)) } else { one }
         } else {
-            format!("r{r}")
+            format!("r{k}")
         }
     };
     for (k, i) in p.instrs.iter().enumerate() {
@@ -121,18 +131,23 @@ pub(super) fn write_body(p: &Program, raw: bool, text: &mut String) {
             continue;
         }
         let f = step(&i.action, i.dtype, i.out).expect("asked for by supports");
-        uses.extend(f.uses.iter().copied());
-        let _ = writeln!(lines, "    let r{r} = {}({});", f.name, args.join(", "));
-        fns.insert(f.name, f.text);
+        let name = if four { crate::num::name_of_four(&f.name) } else { f.name.clone() };
+        let _ = writeln!(lines, "    let r{r} = {name}({});", args.join(", "));
+        fns.insert(f.name.clone(), f);
     }
-    text.push_str(&crate::num::library(&uses));
-    for f in fns.values() {
-        text.push_str(f);
-        text.push('\n');
+    if four {
+        text.push_str(&crate::num::library_of_four(fns.values()));
+    } else {
+        let uses: BTreeSet<&str> = fns.values().flat_map(|f| f.uses.iter().copied()).collect();
+        text.push_str(&crate::num::library(&uses));
+        for f in fns.values() {
+            text.push_str(&f.text);
+            text.push('\n');
+        }
     }
-    let types: Vec<&str> = p.stores.iter().map(|&r| wgsl_type(reg_dtype(p, raw, r))).collect();
-    let result = if types.len() == 1 {
-        types[0].to_owned()
+    let types: Vec<String> = p.stores.iter().map(|&r| type_of(r)).collect();
+    let result = if let [only] = &types[..] {
+        only.clone()
     } else {
         text.push_str("struct WtOut { ");
         for (k, t) in types.iter().enumerate() {
@@ -141,7 +156,7 @@ pub(super) fn write_body(p: &Program, raw: bool, text: &mut String) {
         text.push_str("}\n");
         "WtOut".to_owned()
     };
-    let args: Vec<String> = (0..loads).map(|k| format!("r{k}: {}", wgsl_type(reg_dtype(p, raw, k as u16)))).collect();
+    let args: Vec<String> = (0..loads).map(|k| format!("r{k}: {}", type_of(k as u16))).collect();
     let outs: Vec<String> = p.stores.iter().map(|&r| value(r)).collect();
     let outs = outs.join(", ");
     let outs = if types.len() == 1 { outs } else { format!("WtOut({outs})") };

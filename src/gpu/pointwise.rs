@@ -5,7 +5,7 @@ use super::adapter::{Features, Gpu};
 use super::body::{self, is_raw};
 use super::buffer::Buffer;
 use super::copy::{try_clear, try_copy};
-use super::elements::{Grain, INDEX_WGSL, load_four, load_one, packed, raw_dtype, store_four, store_one};
+use super::elements::{Grain, INDEX_WGSL, load_four, load_one, packed, raw_dtype, store_four, store_one, wgsl_type};
 use super::pipeline::{Access, KernelSource};
 use super::recorder::Recorder;
 use crate::dtype::DType;
@@ -323,7 +323,8 @@ fn source(
     if all().any(|(_, o)| matches!(o.dtype, DType::F16 | DType::BF16)) {
         t.push_str(INDEX_WGSL);
     }
-    body::write_body(p, is_raw(p), &mut t);
+    let four = width == 4 && body::has_four(p);
+    body::write_body(p, is_raw(p), four, &mut t);
     let _ = writeln!(
         t,
         "@compute @workgroup_size({GROUP})
@@ -381,15 +382,26 @@ if t >= P.units {{ return; }}"
             }
         }
     }
-    for l in 0..width {
-        let args: Vec<&str> = values.iter().map(|v| v[l].as_str()).collect();
-        let _ = writeln!(t, "let y{l} = wt_body({});", args.join(", "));
+    if four {
+        let args: Vec<String> = values
+            .iter()
+            .zip(&p.loads)
+            .map(|(v, &d)| format!("{}({})", crate::num::type_of_four(wgsl_type(d)), v.join(", ")))
+            .collect();
+        let _ = writeln!(t, "let y = wt_body({});", args.join(", "));
+    } else {
+        for l in 0..width {
+            let args: Vec<&str> = values.iter().map(|v| v[l].as_str()).collect();
+            let _ = writeln!(t, "let y{l} = wt_body({});", args.join(", "));
+        }
     }
     for (n, o) in stores.iter().enumerate() {
         let k = loads.len() + n;
         let (g, b) = (slots.grains[o.slot], format!("b{}", o.slot));
         let member = if stores.len() == 1 { String::new() } else { format!(".s{n}") };
-        let y: [String; 4] = std::array::from_fn(|l| format!("y{l}{member}"));
+        let y =
+            |l: usize| if four { format!("y{member}.{}", ["x", "y", "z", "w"][l]) } else { format!("y{l}{member}") };
+        let y: [String; 4] = std::array::from_fn(y);
         if o.class == Class::Vec {
             let _ = writeln!(t, "{{\n{}}}", store_four(o.dtype, g, &b, &format!("a{k}"), &y));
         } else {

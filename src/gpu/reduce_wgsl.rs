@@ -166,7 +166,7 @@ impl Job<'_> {
         }
         t.push_str("}\n");
         self.declare(&mut t, slots, two.then_some("read_write"), group);
-        body::write_body(self.program, false, &mut t);
+        body::write_body(self.program, false, false, &mut t);
         let _ = write!(t, "@compute @workgroup_size({GROUP})\n{MAIN}");
         if group {
             // all invocations reach the barriers: workgroups past the end repeat the last one and store nothing

@@ -6,6 +6,7 @@ mod cast;
 pub mod complex;
 #[cfg(test)]
 pub mod dual;
+mod four;
 mod lanes;
 mod leaf32;
 mod leaf64;
@@ -14,6 +15,7 @@ mod val;
 mod wgsl;
 
 pub use cast::{CastFn, cast_cpu, cast_wgsl, fill};
+pub use four::{has_four, library_of_four, name_of_four, type_of_four};
 #[cfg(test)]
 pub use rows::{all_rows, dual_of, row};
 pub use wgsl::library;

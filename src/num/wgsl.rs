@@ -14,12 +14,12 @@ pub fn wgsl_type(d: DType) -> &'static str {
 }
 
 /// One function of the library: its text with the comment before it, and what it calls.
-struct LibFn {
-    text: &'static str,
+pub(super) struct LibFn {
+    pub(super) text: &'static str,
     calls: Vec<&'static str>,
 }
 
-static LIBRARY: LazyLock<BTreeMap<&'static str, LibFn>> = LazyLock::new(|| {
+pub(super) static LIBRARY: LazyLock<BTreeMap<&'static str, LibFn>> = LazyLock::new(|| {
     let mut fns: BTreeMap<&'static str, LibFn> = BTreeMap::new();
     for file in [
         include_str!("../../shaders/lib/math.wgsl"),
