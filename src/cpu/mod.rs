@@ -22,5 +22,6 @@ pub mod scan;
 pub mod simd;
 pub mod softmax;
 pub mod sort;
+mod sort_team;
 pub mod team;
 pub mod view;

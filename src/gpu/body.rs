@@ -136,7 +136,7 @@ pub(super) fn write_body(p: &Program, raw: bool, four: bool, text: &mut String) 
         fns.insert(f.name.clone(), f);
     }
     if four {
-        text.push_str(&crate::num::library_of_four(fns.values()));
+        text.push_str(&crate::num::library_of_four(fns.values(), &[], &[]));
     } else {
         let uses: BTreeSet<&str> = fns.values().flat_map(|f| f.uses.iter().copied()).collect();
         text.push_str(&crate::num::library(&uses));

@@ -3,7 +3,7 @@
 
 use super::wgsl::{LIBRARY, known};
 use crate::program::WgslFn;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fmt::Write;
 
 /// The types whose values have a vector of four.
@@ -200,24 +200,27 @@ fn wrapped(text: &str) -> String {
     )
 }
 
-/// The text of functions' forms for four with all that they call, each once. Their parameters and results have [a vector of
-/// four](has_four).
-pub fn library_of_four<'a>(fns: impl IntoIterator<Item = &'a WgslFn>) -> String {
+/// The text of the forms for four of `rows` and of the library's functions `fours`, and of the library's `ones` for one, with all that
+/// they call, each once. Parameters and results of what is asked for four have [a vector of four](has_four).
+pub fn library_of_four<'a>(
+    rows: impl IntoIterator<Item = &'a WgslFn>,
+    fours: &[&'static str],
+    ones: &[&'static str],
+) -> String {
     let mut text = String::new();
-    let mut todo: BTreeSet<&'static str> = BTreeSet::new();
-    let mut ones: BTreeSet<&str> = BTreeSet::new();
-    let mut own: BTreeMap<&str, &str> = BTreeMap::new();
-    for f in fns {
-        match straight(&f.text) {
+    let mut todo: BTreeSet<&'static str> = fours.iter().copied().collect();
+    let mut ones: BTreeSet<&str> = ones.iter().copied().collect();
+    let mut scalar = String::new();
+    for row in rows {
+        match straight(&row.text) {
             Some((four, calls)) => {
-                own.insert(&f.name, "");
                 text.push_str(&four);
                 todo.extend(calls);
             }
             None => {
-                own.insert(&f.name, &f.text);
-                text.push_str(&wrapped(&f.text));
-                ones.extend(f.uses.iter().copied());
+                text.push_str(&wrapped(&row.text));
+                scalar.push_str(&row.text);
+                ones.extend(row.uses.iter().copied());
             }
         }
     }
@@ -238,7 +241,5 @@ pub fn library_of_four<'a>(fns: impl IntoIterator<Item = &'a WgslFn>) -> String 
             }
         }
     }
-    text.push_str(&super::library(&ones));
-    own.values().for_each(|t| text.push_str(t));
-    text
+    text + &super::library(&ones) + &scalar
 }

@@ -47,7 +47,7 @@ fn every_row_for_four_is_valid_wgsl() {
         let rows = all_rows().iter().filter_map(|row| (row.wgsl)(d));
         let casts = DType::REAL.into_iter().filter(plain).filter_map(|to| cast_wgsl(d, to));
         for f in rows.chain(casts) {
-            validate(&library_of_four([&f]), &f.name);
+            validate(&library_of_four([&f], &[], &[]), &f.name);
             functions += 1;
         }
     }
@@ -57,16 +57,18 @@ fn every_row_for_four_is_valid_wgsl() {
 #[test]
 fn the_form_for_four() {
     let f = |text: &str| crate::program::WgslFn { name: "op_x".into(), text: text.into(), uses: vec![] };
-    let straight = library_of_four([&f(
-        "fn op_x(a: f32, b: i32) -> bool {\n    // why\n    return a > -1e-3f && f32(b) == 2.0f;\n}\n",
-    )]);
+    let straight = library_of_four(
+        [&f("fn op_x(a: f32, b: i32) -> bool {\n    // why\n    return a > -1e-3f && f32(b) == 2.0f;\n}\n")],
+        &[],
+        &[],
+    );
     assert_eq!(
         straight,
         "fn op_x_four ( a : vec4<f32> , b : vec4<i32> ) -> vec4<bool> {\n    return ( a > - vec4<f32>(1e-3f) ) & ( vec4<f32> ( b ) == vec4<f32>(2.0f) );\n}\n"
     );
     let branching = "fn op_x(a: f32) -> f32 {\n    if (a > 1.0f) {\n        return 1.0f;\n    }\n    return a;\n}\n";
     assert_eq!(
-        library_of_four([&f(branching)]),
+        library_of_four([&f(branching)], &[], &[]),
         "fn op_x_four(a: vec4<f32>) -> vec4<f32> {\n    return vec4<f32>(op_x(a.x), op_x(a.y), op_x(a.z), op_x(a.w));\n}\n".to_owned()
             + branching
     );

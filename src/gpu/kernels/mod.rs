@@ -81,8 +81,8 @@ fn held(n: usize, offsets: &[usize]) -> bool {
 
 /// The library's exponential, also of four at once, and logarithm: drivers' own are too inaccurate for losses.
 fn exp_log() -> String {
-    crate::num::library(&["m_exp", "m_log"].into())
-        + "\nfn exp4(v: vec4<f32>) -> vec4<f32> { return vec4<f32>(m_exp(v.x), m_exp(v.y), m_exp(v.z), m_exp(v.w)); }\n"
+    crate::num::library_of_four([], &["m_exp"], &["m_exp", "m_log"])
+        + "\nfn exp4(v: vec4<f32>) -> vec4<f32> { return m_exp_four(v); }\n"
 }
 
 /// A size, stride or offset as a kernel's parameter.
