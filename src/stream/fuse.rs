@@ -457,22 +457,39 @@ fn is_dead(cmd: &Cmd) -> bool {
     }
 }
 
-/// The kernel and the relu that follows it as one, where nobody else sees what lies between.
+/// The kernel and the step that follows it as one, where nobody else sees what lies between.
 fn absorb(kernel: &KernelCmd, next: &Cmd) -> Option<KernelCmd> {
-    let Cmd::Point(p) = next else { return None };
-    let Action::Row(row) = p.action else { return None };
-    let ([out], [Src::Tensor(src)]) = (&kernel.outs[..], &p.srcs[..]) else { return None };
-    let hidden = !out.storage.visible() && out.storage.uses.load(Ordering::Relaxed) == 2;
-    if row.name != "relu" || !p.fresh || !hidden || !src.same(out) || p.out.dtype != out.dtype {
+    let [out] = &kernel.outs[..] else { return None };
+    if out.storage.visible() || out.storage.uses.load(Ordering::Relaxed) != 2 {
         return None;
     }
-    let merged = kernel.kernel.absorb(&Epilogue::Relu)?;
-    Some(KernelCmd {
-        kernel: merged,
-        ins: kernel.ins.clone(),
-        outs: std::iter::once(p.out.clone()).collect(),
-        location: kernel.location,
-    })
+    let merged = |epilogue: &Epilogue, rest: &[Arg], outs: &SmallVec<[Arg; 2]>| {
+        Some(KernelCmd {
+            kernel: kernel.kernel.absorb(epilogue)?,
+            ins: kernel.ins.iter().chain(rest).cloned().collect(),
+            outs: outs.clone(),
+            location: kernel.location,
+        })
+    };
+    match next {
+        Cmd::Point(p) => {
+            let Action::Row(row) = p.action else { return None };
+            let [Src::Tensor(src)] = &p.srcs[..] else { return None };
+            if row.name != "relu" || !p.fresh || !src.same(out) || p.out.dtype != out.dtype {
+                return None;
+            }
+            merged(&Epilogue::Relu, &[], &std::iter::once(p.out.clone()).collect())
+        }
+        Cmd::Kernel(k) => {
+            let (epilogue, (first, rest)) = (k.kernel.epilogue()?, k.ins.split_first()?);
+            // the same elements in the same order: a view of other sizes may lie between
+            let whole = |a: &Arg| a.layout.offset == 0 && a.layout.is_contiguous() && a.dtype == out.dtype;
+            if !is(&first.storage, &out.storage) || !whole(first) || !whole(out) || !rest.iter().all(whole) {
+                return None;
+            }
+            merged(&epilogue, rest, &k.outs)
+        }
+    }
 }
 
 /// Runs a stream's recorded commands in order. Gives back the emptied list, for its memory.
