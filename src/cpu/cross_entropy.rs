@@ -182,3 +182,72 @@ twins!(avx512
         }
     }
 );
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cpu::loss::{nll_loss, nll_loss_grad};
+    use crate::cpu::softmax::{softmax, softmax_grad};
+
+    /// The same numbers as two kernels each way give, bit for bit.
+    fn check<T: Number + PartialEq + std::fmt::Debug>(shape: [usize; 3], weighted: bool, reduction: Reduction)
+    where
+        T::Acc: VecFloat + PartialEq + std::fmt::Debug,
+    {
+        let [outer, classes, inner] = shape;
+        let (n, rows) = (outer * classes * inner, outer * inner);
+        let made = |n: usize, k: usize| -> Vec<T> {
+            (0..n).map(|i| T::from_f64(((i * 7919 + k * 31) % 1009) as f64 / 100.0 - 5.0)).collect()
+        };
+        let (x, weights) = (made(n, 1), made(classes, 2));
+        let t: Vec<i64> = (0..rows).map(|i| if i % 5 == 3 { -7 } else { ((i * 3) % classes) as i64 }).collect();
+        let (sx, st) = ([classes * inner, inner, 1], [inner, 1]);
+        let each = if reduction == Reduction::None { [outer, inner] } else { [1, 1] };
+        let g = made(each[0] * each[1], 3);
+        let vx = View::from_slice(&x, &shape, &sx);
+        let (hold, sw) = ([outer, inner], [classes]);
+        let vt = View::from_slice(&t, &hold, &st);
+        let w = weighted.then(|| View::from_slice(&weights, &sw, &[1]));
+        let vg = View::from_slice(&g, &each, &st);
+        let (mut log, mut mid, mut want) = (vec![T::ZERO; n], vec![T::ZERO; n], vec![T::ZERO; n]);
+        let (mut losses, mut found, mut got) = (vec![T::ZERO; g.len()], vec![T::ZERO; g.len()], vec![T::ONE; n]);
+        softmax(ViewMut::from_slice(&mut log, &shape, &sx), vx, 1, true);
+        let y = View::from_slice(&log, &shape, &sx);
+        let total = nll_loss(ViewMut::from_slice(&mut losses, &each, &st), y, vt, w, -7, reduction).unwrap();
+        let alone = cross_entropy(ViewMut::from_slice(&mut found, &each, &st), vx, vt, w, -7, reduction).unwrap();
+        assert_eq!((&found, alone), (&losses, total), "{shape:?} {reduction:?}");
+        nll_loss_grad(ViewMut::from_slice(&mut mid, &shape, &sx), vg, vt, w, -7, reduction, total).unwrap();
+        softmax_grad(ViewMut::from_slice(&mut want, &shape, &sx), View::from_slice(&mid, &shape, &sx), y, 1, true);
+        cross_entropy_grad(ViewMut::from_slice(&mut got, &shape, &sx), y, vg, vt, w, -7, reduction, total).unwrap();
+        assert_eq!(got, want, "{shape:?} {reduction:?}");
+    }
+
+    #[test]
+    fn one_kernel_each_way_gives_what_two_give() {
+        for reduction in [Reduction::None, Reduction::Mean, Reduction::Sum] {
+            for shape in [[70, 10, 1], [3, 515, 1], [4, 1, 1], [2, 7, 150], [3, 70, 9]] {
+                check::<f32>(shape, false, reduction);
+                check::<f64>(shape, true, reduction);
+            }
+        }
+    }
+
+    #[test]
+    fn nothing_counted_and_targets_out_of_range() {
+        let x = [-1.0f32, -2.0];
+        let run = |t: i64| {
+            let (mut out, mut gx) = ([9f32], [9f32; 2]);
+            let (v, target) = (View::from_slice(&x, &[1, 2, 1], &[2, 1, 1]), [t]);
+            let target = View::from_slice(&target, &[1, 1], &[1, 1]);
+            let total =
+                cross_entropy(ViewMut::from_slice(&mut out, &[1, 1], &[1, 1]), v, target, None, -100, Reduction::Mean)?;
+            let (to, g) = (ViewMut::from_slice(&mut gx, &[1, 2, 1], &[2, 1, 1]), [1f32]);
+            let g = View::from_slice(&g, &[1, 1], &[1, 1]);
+            cross_entropy_grad(to, v, g, target, None, -100, Reduction::Mean, total).map(|()| (out[0], gx))
+        };
+        let (loss, gx) = run(-100).unwrap();
+        assert!(loss.is_nan() && gx == [0.0; 2]);
+        assert_eq!(run(2), Err(BadIndex { value: 2, dim: 1, size: 2 }));
+        assert_eq!(run(-1), Err(BadIndex { value: -1, dim: 1, size: 2 }));
+    }
+}

@@ -3,7 +3,7 @@
 
 use super::kernels::attention::{Attention, Saved, attention, attention_grad};
 use super::kernels::conv::{ConvSpec, conv2d, conv2d_input_grad, conv2d_weight_grad};
-use super::kernels::cross_entropy::{Results, Source, cross_entropy, cross_entropy_grad};
+use super::kernels::cross_entropy::{Keep, Results, Source, cross_entropy, cross_entropy_grad};
 use super::kernels::index_write::{self, Join, Pointers};
 use super::kernels::loss::{Reduction, Targets, nll_loss, nll_loss_grad};
 use super::kernels::matmul::{Act, Epilogue, matmul};
@@ -347,8 +347,8 @@ pub(super) fn drive(rec: &mut Recorder, h: &Hosts) {
         let rows = h.index.shaped(&[shape[0] * shape[2..].iter().product::<usize>()]);
         let t = Targets { index: rows.i64(), ..t };
         let (loss, total) = (out.view(), total.view());
-        for log in [None, Some(y.view())] {
-            cross_entropy(rec, &x.view(), &t, &Results { loss, total, log }, 1).unwrap();
+        for keep in [Keep::Nothing, Keep::Logs(y.view())] {
+            cross_entropy(rec, &x.view(), &t, &Results { loss, total, keep }, 1).unwrap();
         }
         cross_entropy_grad(rec, &t, &loss, &total, Source::Logs(y.view()), &d.view()).unwrap();
     }

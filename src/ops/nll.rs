@@ -4,8 +4,9 @@
 //! log-probabilities: logits may be written where they lie once the loss is recorded, so what a backward pass needs cannot be taken
 //! from them. So one kernel computes the losses and, where a gradient may be asked for, the log-probabilities, and both nodes
 //! are put on the tape as if two ops had run. Backwards each node records its own kernel; a flush makes one of them
-//! (`Epilogue::LogSoftmaxGrad`) where nobody sees the gradient between the two, however the nodes came about. Gradients of
-//! gradients are compositions of other ops, as those of both nodes are.
+//! (`Epilogue::LogSoftmaxGrad`) where nobody sees the gradient between the two, however the nodes came about. A flush that holds both ways
+//! and no write to the logits between them does without the log-probabilities (NOTE [Made again]). Gradients of gradients are
+//! compositions of other ops, as those of both nodes are.
 
 use super::conv::dense;
 use super::loss::{CrossEntropyOptions, Reduction};
@@ -20,10 +21,10 @@ use crate::cpu::view::{View, ViewMut};
 use crate::dtype::{DType, compute_float};
 use crate::error::{Error, Result, bail, ensure};
 use crate::gpu::GpuView;
-use crate::gpu::kernels::cross_entropy as gpu_cross_entropy;
+use crate::gpu::kernels::cross_entropy::{self as gpu_cross_entropy, Keep, Source};
 use crate::gpu::kernels::loss as gpu_loss;
 use crate::shape::Dims;
-use crate::stream::{CpuView, Epilogue, Kernel, Launch};
+use crate::stream::{Arg, CpuView, Epilogue, Kernel, Launch};
 use crate::tensor::{
     Ctx, Grads, Meta, Op, OutSpec, Saves, Tensor, apply, apply_one, grad_enabled, launch, no_grads, record,
 };
@@ -47,15 +48,28 @@ struct NllLossGrad {
     weighted: bool,
 }
 
-/// The loss over logits: its outputs, and the log-probabilities where a third output is there.
+/// The loss over logits: its outputs, and a third one.
 #[derive(Clone, Copy, Debug)]
-struct CrossEntropy(NllLoss);
+struct CrossEntropy {
+    op: NllLoss,
+    third: Third,
+}
 
-/// The gradient of the logits over [`NllLossGrad`]'s operands and, behind them, the log-probabilities.
+/// What [`CrossEntropy`] leaves besides losses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Third {
+    Nothing,
+    Logs,
+    /// What makes them of the logits, four numbers a position: only on GPUs.
+    Totals,
+}
+
+/// The gradient of the logits over [`NllLossGrad`]'s operands and, behind them, the log-probabilities, or the logits and totals.
 #[derive(Clone, Copy, Debug)]
 struct CrossEntropyGrad {
     op: NllLoss,
     weighted: bool,
+    totals: bool,
 }
 
 fn cpu_reduction(r: Reduction) -> CpuReduction {
@@ -242,7 +256,7 @@ impl Kernel for NllLossGrad {
     fn absorb(&self, next: &Epilogue) -> Option<Arc<dyn Kernel>> {
         match next {
             Epilogue::LogSoftmaxGrad { dim } if *dim == class_dim(self.shape.len()) => {
-                Some(Arc::new(CrossEntropyGrad { op: self.op, weighted: self.weighted }))
+                Some(Arc::new(CrossEntropyGrad { op: self.op, weighted: self.weighted, totals: false }))
             }
             _ => None,
         }
@@ -283,12 +297,15 @@ impl Kernel for CrossEntropy {
         compute_float!(outs[0].dtype, "log_softmax_lastdim_kernel_impl", T => {
             let x = Lifted::classes(&ins[0]);
             let x = x.view(&ins[0]).typed::<T>();
-            if let Some(log) = outs.get(2) {
-                let to = Lifted::classes(log);
-                softmax(to.view(log).typed_mut::<T>(), x, 1, true);
-                return self.0.losses::<T>(log, ins, outs, loss::nll_loss);
+            match self.third {
+                Third::Nothing => self.op.losses::<T>(&ins[0], ins, outs, cross_entropy::cross_entropy)?,
+                Third::Logs => {
+                    let log = &outs[2];
+                    softmax(Lifted::classes(log).view(log).typed_mut::<T>(), x, 1, true);
+                    self.op.losses::<T>(log, ins, outs, loss::nll_loss)?;
+                }
+                Third::Totals => bail!(NotImplemented, "{}: totals are left on GPUs only", self.name()),
             }
-            self.0.losses::<T>(&ins[0], ins, outs, cross_entropy::cross_entropy)?;
         });
         Ok(())
     }
@@ -299,13 +316,31 @@ impl Kernel for CrossEntropy {
         let fault = launch.fault_id(self.name(), "Target {} is out of bounds.");
         let mut temp = Temp::default();
         let Some(x) = dense_view(launch, &ins[0], &mut temp)? else { return Ok(false) };
-        let targets = self.0.targets(&ins[1], ins.get(2));
-        let to = gpu_cross_entropy::Results { loss: outs[0], total: outs[1], log: outs.get(2).copied() };
+        let targets = self.op.targets(&ins[1], ins.get(2));
+        let keep = match self.third {
+            Third::Nothing => Keep::Nothing,
+            Third::Logs => Keep::Logs(outs[2]),
+            Third::Totals => Keep::Totals(outs[2]),
+        };
+        let to = gpu_cross_entropy::Results { loss: outs[0], total: outs[1], keep };
         gpu_cross_entropy::cross_entropy(launch.rec, &x, &targets, &to, fault)?;
         Ok(true)
     }
     fn checks_data(&self) -> bool {
         true
+    }
+    fn lean(&self, ins: &[Arg]) -> Option<(Arc<dyn Kernel>, Dims)> {
+        let (x, rows) = (&ins[0], ins[1].layout.numel());
+        let suits = self.third == Third::Logs
+            && x.storage.device.is_gpu()
+            && x.dtype == DType::F32
+            && x.layout.is_contiguous()
+            && x.layout.numel() > 0;
+        let classes = x.layout.shape[class_dim(x.layout.ndim())];
+        (suits && !gpu_cross_entropy::is_few(rows, classes)).then(|| {
+            let lean = CrossEntropy { third: Third::Totals, ..*self };
+            (Arc::new(lean) as Arc<dyn Kernel>, Dims::from_slice(&[rows, 4]))
+        })
     }
 }
 
@@ -314,6 +349,7 @@ impl Kernel for CrossEntropyGrad {
         "cross_entropy_loss_backward"
     }
     fn cpu(&self, ins: &[CpuView], outs: &[CpuView]) -> Result<()> {
+        ensure!(!self.totals, NotImplemented, "{}: totals are left on GPUs only", self.name());
         let (ins, log) = (&ins[..ins.len() - 1], &ins[ins.len() - 1]);
         compute_float!(outs[0].dtype, "log_softmax_backward_lastdim_kernel_impl", T => {
             // SAFETY: the total is one element.
@@ -334,12 +370,16 @@ impl Kernel for CrossEntropyGrad {
             return Ok(false);
         }
         let targets = self.op.targets(&ins[1], self.weighted.then(|| &ins[3]));
-        let from = gpu_cross_entropy::Source::Logs(ins[ins.len() - 1]);
+        let last = ins[ins.len() - 1];
+        let from = if self.totals { Source::Logits(ins[ins.len() - 2], last) } else { Source::Logs(last) };
         gpu_cross_entropy::cross_entropy_grad(launch.rec, &targets, &ins[0], &ins[2], from, &outs[0])?;
         Ok(true)
     }
     fn checks_data(&self) -> bool {
         false
+    }
+    fn over_source(&self) -> Option<Arc<dyn Kernel>> {
+        (!self.totals).then(|| Arc::new(CrossEntropyGrad { totals: true, ..*self }) as Arc<dyn Kernel>)
     }
 }
 
@@ -463,15 +503,16 @@ pub(super) fn cross_entropy(x: &Tensor, target: &Tensor, o: &CrossEntropyOptions
     let weight = o.weight.as_ref().map(dense).transpose()?;
     let ins: SmallVec<[&Tensor; 3]> = [x, &checked.target].into_iter().chain(&weight).collect();
     let recorded = grad_enabled() && ins.iter().any(|t| t.requires_grad());
+    // without log-probabilities kernels take row-major logits only
+    let third = if recorded || !x.is_contiguous() { Third::Logs } else { Third::Nothing };
     let infer = |metas: &[Meta]| {
         let mut outs = checked.op.specs(&metas[0], &metas[1])?;
-        // without them the kernels take row-major logits only
-        if recorded || !x.is_contiguous() {
+        if third == Third::Logs {
             outs.push(OutSpec { shape: metas[0].shape.0.clone(), dtype: metas[0].dtype });
         }
         Ok(outs)
     };
-    let outs = launch(Arc::new(CrossEntropy(checked.op)), &ins, infer, x.device())?;
+    let outs = launch(Arc::new(CrossEntropy { op: checked.op, third }), &ins, infer, x.device())?;
     if let Some(log) = outs.get(2) {
         record(Arc::new(first), &[x], std::slice::from_ref(log));
         let log = checked.input(log)?;

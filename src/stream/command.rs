@@ -263,6 +263,16 @@ pub trait Kernel: Debug + Send + Sync {
     fn epilogue(&self) -> Option<Epilogue> {
         None
     }
+    /// NOTE [Made again]: the same kernel with float32 of these sizes in the place of its last output, and the first input as it is; None
+    /// where storing that output costs nothing.
+    fn lean(&self, _ins: &[Arg]) -> Option<(Arc<dyn Kernel>, Dims)> {
+        None
+    }
+    /// NOTE [Made again]: the same kernel with the first input and what is left of the last output of the kernel that makes its last input
+    /// in the place of that input.
+    fn over_source(&self) -> Option<Arc<dyn Kernel>> {
+        None
+    }
     /// The same kernel over a program's operands in place of its only input, which the program computes. It takes them in
     /// every dtype.
     fn feed(&self, _: &Fed) -> Option<Arc<dyn Kernel>> {

@@ -7,6 +7,7 @@
 
 use super::command::{Arg, Cmd, Epilogue, Fed, KernelCmd, PointCmd, Src};
 use super::exec::{self, Job};
+use super::lean;
 use super::storage::StorageImpl;
 use crate::device::Device;
 use crate::dtype::DType;
@@ -438,7 +439,7 @@ impl Flush {
     }
 }
 
-fn uses(cmd: &Cmd, change: i32) {
+pub(super) fn uses(cmd: &Cmd, change: i32) {
     cmd.for_each_storage(|s| {
         if change > 0 {
             s.uses.fetch_add(1, Ordering::Relaxed);
@@ -458,7 +459,7 @@ fn is_dead(cmd: &Cmd) -> bool {
 }
 
 /// The kernel and the step that follows it as one, where nobody else sees what lies between.
-fn absorb(kernel: &KernelCmd, next: &Cmd) -> Option<KernelCmd> {
+pub(super) fn absorb(kernel: &KernelCmd, next: &Cmd) -> Option<KernelCmd> {
     let [out] = &kernel.outs[..] else { return None };
     if out.storage.visible() || out.storage.uses.load(Ordering::Relaxed) != 2 {
         return None;
@@ -504,18 +505,20 @@ pub fn run(stream: u32, mut cmds: Vec<Cmd>) -> (Vec<Cmd>, Result<()>) {
             uses(cmd, -1);
         }
     }
+    let instead = lean::find(&cmds, &mut dead);
+    let command = |i: usize| instead.iter().find(|(place, _)| *place == i).map_or(&cmds[i], |(_, cmd)| cmd);
     let alive: Vec<usize> = (0..cmds.len()).filter(|&i| !dead[i]).collect();
     let mut flush = Flush { stream, ..Flush::default() };
     let mut at = 0;
     while at < alive.len() {
-        let cmd = &cmds[alive[at]];
+        let cmd = command(alive[at]);
         match cmd {
             Cmd::Point(_) => {
                 flush.place_point(cmd);
                 uses(cmd, -1);
             }
             Cmd::Kernel(k) => {
-                let next = alive.get(at + 1).map(|&i| &cmds[i]);
+                let next = alive.get(at + 1).map(|&i| command(i));
                 if let Some((merged, next)) = next.and_then(|n| Some((absorb(k, n)?, n))) {
                     uses(cmd, -1);
                     uses(next, -1);

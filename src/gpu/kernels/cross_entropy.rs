@@ -10,7 +10,7 @@ use super::rows_wave::Rows;
 use super::softmax::{softmax, totals};
 use super::{exp_log, need_dense, need_f32, per, quad, source, word};
 use crate::error::{Result, ensure};
-use crate::gpu::{Buffer, GpuView, KernelId, Recorder};
+use crate::gpu::{GpuView, KernelId, Recorder};
 
 const FEW: &str = include_str!("../../../shaders/cross_entropy.wgsl");
 const GRAD: &str = include_str!("../../../shaders/lib/logit_grad.wgsl");
@@ -30,8 +30,33 @@ pub struct Results<'a> {
     pub loss: GpuView<'a>,
     /// The sum of the weights that counted, not written without a reduction.
     pub total: GpuView<'a>,
-    /// The log-probabilities, if they are wanted.
-    pub log: Option<GpuView<'a>>,
+    /// What else is wanted.
+    pub keep: Keep<'a>,
+}
+
+/// What [`cross_entropy`] keeps for the gradient.
+#[derive(Clone, Copy, Debug)]
+pub enum Keep<'a> {
+    /// Nothing.
+    Nothing,
+    /// The log-probabilities.
+    Logs(GpuView<'a>),
+    /// What makes them of the logits, a quad for each position (`softmax::totals`).
+    Totals(GpuView<'a>),
+}
+
+impl<'a> Keep<'a> {
+    fn view(&self) -> Option<&GpuView<'a>> {
+        match self {
+            Keep::Nothing => None,
+            Keep::Logs(v) | Keep::Totals(v) => Some(v),
+        }
+    }
+}
+
+/// Whether one workgroup takes logits of these sizes on; it has no use for totals.
+pub fn is_few(rows: usize, classes: usize) -> bool {
+    rows * classes <= LOGITS && rows <= ROWS && classes <= CLASSES
 }
 
 /// What the gradient takes probabilities from.
@@ -39,8 +64,8 @@ pub struct Results<'a> {
 pub enum Source<'a> {
     /// Log-probabilities.
     Logs(GpuView<'a>),
-    /// Logits, and a quad for each position of what makes log-probabilities of them (`softmax::totals`).
-    Logits(GpuView<'a>, &'a Buffer),
+    /// Logits, and what [`Keep::Totals`] told of them.
+    Logits(GpuView<'a>, GpuView<'a>),
 }
 
 /// The kernel for few rows, by how many rows lie side by side and whether it keeps log-probabilities.
@@ -60,21 +85,31 @@ fn few(rec: &mut Recorder, size: usize, keep: bool) -> Result<KernelId> {
 pub fn cross_entropy(rec: &mut Recorder, x: &GpuView, t: &Targets, to: &Results, command: u32) -> Result<()> {
     let op = "cross_entropy";
     let [rows, classes, inner] = sizes(op, x, t)?;
-    let all: Vec<&GpuView> = [&to.loss, &to.total].into_iter().chain(&to.log).collect();
+    let all: Vec<&GpuView> = [&to.loss, &to.total].into_iter().chain(to.keep.view()).collect();
     need_f32(op, &all)?;
     need_dense(op, &all)?;
     let wanted = if t.reduction == Reduction::None { rows } else { 1 };
     ensure!(
-        to.loss.numel() == wanted && to.total.numel() == 1 && to.log.is_none_or(|l| l.shape == x.shape),
+        to.loss.numel() == wanted
+            && to.total.numel() == 1
+            && match &to.keep {
+                Keep::Nothing => true,
+                Keep::Logs(v) => v.shape == x.shape,
+                Keep::Totals(v) => v.numel() == 4 * rows && v.offset == 0,
+            },
         Runtime,
         "{op} kernel: {:?} into {:?}",
         x.shape,
         to.loss.shape
     );
-    let logits = x.numel();
-    if logits > 0 && logits <= LOGITS && rows <= ROWS && classes <= CLASSES {
+    let keep = match &to.keep {
+        Keep::Nothing => Some(None),
+        Keep::Logs(v) => Some(Some(v)),
+        Keep::Totals(_) => None,
+    };
+    if let Some(log) = keep.filter(|_| x.numel() > 0 && is_few(rows, classes)) {
         // a software adapter's barriers cost by the invocations
-        let k = few(rec, if rows <= 64 || rec.waves() { 64 } else { ROWS }, to.log.is_some())?;
+        let k = few(rec, if rows <= 64 || rec.waves() { 64 } else { ROWS }, log.is_some())?;
         let (weights, weight_at, flags) = t.weights(x.buffer);
         let [low, high] = t.ignored();
         let params = [
@@ -91,21 +126,29 @@ pub fn cross_entropy(rec: &mut Recorder, x: &GpuView, t: &Targets, to: &Results,
             weight_at?,
             word(to.loss.offset)?,
             word(to.total.offset)?,
-            to.log.map_or(Ok(0), |l| word(l.offset))?,
+            log.map_or(Ok(0), |l| word(l.offset))?,
             f32::NEG_INFINITY.to_bits(),
         ];
         let status = rec.status(command);
         let mut buffers = vec![x.buffer, t.index.buffer, weights, to.loss.buffer, to.total.buffer, &status];
-        buffers.extend(to.log.map(|l| l.buffer));
+        buffers.extend(log.map(|l| l.buffer));
         return rec.dispatch(k, &buffers, &params, 1);
     }
     let dim = usize::from(x.shape.len() > 1);
-    if let Some(log) = &to.log {
-        softmax(rec, x, log, dim, true)?;
-        return nll_loss_of(rec, log, None, t, &to.loss, &to.total, command);
-    }
-    let found = totals(rec, x, dim)?;
-    nll_loss_of(rec, x, Some(&found), t, &to.loss, &to.total, command)
+    let scratch;
+    let found = match &to.keep {
+        Keep::Logs(log) => {
+            softmax(rec, x, log, dim, true)?;
+            return nll_loss_of(rec, log, None, t, &to.loss, &to.total, command);
+        }
+        Keep::Totals(v) => v.buffer,
+        Keep::Nothing => {
+            scratch = rec.alloc((16 * rows).max(16) as u64)?;
+            &scratch
+        }
+    };
+    totals(rec, x, found, dim)?;
+    nll_loss_of(rec, x, Some(found), t, &to.loss, &to.total, command)
 }
 
 /// The kernel for gradients of rows that lanes hold.
@@ -137,7 +180,7 @@ pub fn cross_entropy_grad(
     let [rows, classes, inner] = sizes(op, out, t)?;
     let (y, stats, logits) = match from {
         Source::Logs(y) => (y, y.buffer, 0),
-        Source::Logits(x, stats) => (x, stats, 2),
+        Source::Logits(x, stats) => (x, stats.buffer, 2),
     };
     need_f32(op, &[grad, total, &y])?;
     need_dense(op, &[grad, &y])?;

@@ -16,7 +16,8 @@ fn wanted(x: &Host, t: &[i64], w: Option<&Host>, ignore: i64, reduction: Reducti
     let at = |i: usize, c: usize| (i / inner * classes + c) * inner + i % inner;
     let weight = |i: usize| if t[i] == ignore { 0.0 } else { w.map_or(1.0, |w| w.data[t[i] as usize] as f64) };
     let total: f64 = (0..t.len()).map(weight).sum();
-    let mut r = Wanted { out: vec![], logs: vec![0.0; x.data.len()], grad: vec![0.0; x.data.len()] };
+    let n = t.len() * classes;
+    let mut r = Wanted { out: vec![], logs: vec![0.0; n], grad: vec![0.0; n] };
     for i in 0..t.len() {
         let v = |c: usize| x.data[x.offset + at(i, c)] as f64;
         let top = (0..classes).map(v).fold(f64::NEG_INFINITY, f64::max);
@@ -75,17 +76,20 @@ fn check(g: &Gpu, c: &Case) {
     };
     let new = |shape: &[usize]| Host::dense(g, vec![9f32; shape.iter().product()], shape);
     let (out, total, log, gx) = (new(&[n]), new(&[1]), new(shape), new(shape));
-    let (lean, lean_total, lean_gx) = (new(&[n]), new(&[1]), new(shape));
+    let (lean, lean_total, lean_gx, found) = (new(&[n]), new(&[1]), new(shape), new(&[rows, 4]));
+    let keep = Keep::Totals(found.view());
+    let (alone, alone_total) = (new(&[n]), new(&[1]));
     {
         let rec = &mut g.lock();
-        let to = Results { loss: out.view(), total: total.view(), log: Some(log.view()) };
+        let to = Results { loss: out.view(), total: total.view(), keep: Keep::Logs(log.view()) };
         cross_entropy(rec, &x.view(), &t, &to, 1).unwrap();
         cross_entropy_grad(rec, &t, &grad.view(), &total.view(), Source::Logs(log.view()), &gx.view()).unwrap();
-        let to = Results { loss: lean.view(), total: lean_total.view(), log: None };
+        let to = Results { loss: lean.view(), total: lean_total.view(), keep };
         cross_entropy(rec, &x.view(), &t, &to, 1).unwrap();
-        let found = totals(rec, &x.view(), 1).unwrap();
-        let from = Source::Logits(x.view(), &found);
+        let from = Source::Logits(x.view(), found.view());
         cross_entropy_grad(rec, &t, &grad.view(), &lean_total.view(), from, &lean_gx.view()).unwrap();
+        let to = Results { loss: alone.view(), total: alone_total.view(), keep: Keep::Nothing };
+        cross_entropy(rec, &x.view(), &t, &to, 1).unwrap();
     }
     let what = format!("{shape:?} from {} weighted {} ignore {} {:?}", c.offset, c.weighted, c.ignore, c.reduction);
     let get = |h: &Host| down::<f32>(g, &h.buffer, h.data.len());
@@ -93,7 +97,8 @@ fn check(g: &Gpu, c: &Case) {
     // the sum of many rounds
     close(&format!("{what}: loss"), &get(&out), &want.out, 5e-6);
     close(&format!("{what}: gradient"), &get(&gx), &want.grad, 5e-6);
-    close(&format!("{what}: loss alone"), &get(&lean), &want.out, 5e-6);
+    close(&format!("{what}: loss with totals"), &get(&lean), &want.out, 5e-6);
+    close(&format!("{what}: loss alone"), &get(&alone), &want.out, 5e-6);
     close(&format!("{what}: gradient of logits"), &get(&lean_gx), &want.grad, 5e-6);
 }
 
@@ -130,7 +135,7 @@ fn run(g: &Gpu, x: &Host, index: &[i64], reduction: Reduction, command: u32) -> 
     let grad = Host::dense(g, vec![1f32; n], &[n]);
     {
         let rec = &mut g.lock();
-        let to = Results { loss: out.view(), total: total.view(), log: Some(log.view()) };
+        let to = Results { loss: out.view(), total: total.view(), keep: Keep::Logs(log.view()) };
         cross_entropy(rec, &x.view(), &t, &to, command).unwrap();
         cross_entropy_grad(rec, &t, &grad.view(), &total.view(), Source::Logs(log.view()), &gx.view()).unwrap();
     }
@@ -210,10 +215,9 @@ fn speed() {
             softmax(r, &x.view(), &log.view(), 1, true).unwrap();
             nll_loss_of(r, &log.view(), None, &t, &loss, &total, 1).unwrap();
         });
-        let one_way = |log: Option<GpuView>| {
-            time(&g, |r| cross_entropy(r, &x.view(), &t, &Results { loss, total, log }, 1).unwrap())
-        };
-        println!("{shape:?} apart: {apart}\n  with logs: {}\n  without: {}", one_way(Some(log.view())), one_way(None));
+        let one_way = |keep| time(&g, |r| cross_entropy(r, &x.view(), &t, &Results { loss, total, keep }, 1).unwrap());
+        let (logs, none) = (one_way(Keep::Logs(log.view())), one_way(Keep::Nothing));
+        println!("{shape:?} apart: {apart}\n  with logs: {logs}\n  without: {none}");
         let apart = time(&g, |r| {
             nll_loss_grad(r, &t, &one, &total, &mid.view()).unwrap();
             softmax_grad(r, &log.view(), &mid.view(), &gx.view(), 1, true).unwrap();

@@ -116,13 +116,11 @@ pub fn softmax(rec: &mut Recorder, x: &GpuView, out: &GpuView, dim: usize, log: 
 }
 
 /// What makes log-probabilities along `dim`: for each row a quad of its largest value and of the logarithm of the sum of the exponentials of
-/// what is left, the same numbers that [`softmax`] subtracts.
-pub(super) fn totals(rec: &mut Recorder, x: &GpuView, dim: usize) -> Result<Buffer> {
+/// what is left, the same numbers that [`softmax`] subtracts, from the start of `out`.
+pub(super) fn totals(rec: &mut Recorder, x: &GpuView, out: &Buffer, dim: usize) -> Result<()> {
     let [outer, _, inner] = around(x.shape, dim)?;
     word(4 * outer * inner)?;
-    let found = rec.alloc((16 * outer * inner).max(16) as u64)?;
-    forward(rec, x, &found, 0, dim, Want::Totals)?;
-    Ok(found)
+    forward(rec, x, out, 0, dim, Want::Totals)
 }
 
 fn forward(rec: &mut Recorder, x: &GpuView, out: &Buffer, offset: usize, dim: usize, want: Want) -> Result<()> {
