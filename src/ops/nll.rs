@@ -476,7 +476,7 @@ impl Checked {
     #[track_caller]
     fn loss(&self, out: &Tensor, target: &Tensor) -> Result<Tensor> {
         if self.flat.is_some() && self.op.reduction == Reduction::None {
-            return out.checked().view(&target.shape());
+            return out.checked().view(target.shape());
         }
         Ok(out.clone())
     }
