@@ -7,7 +7,7 @@ struct Params {
     inner: u32,
     // 0: none; 1: mean; 2: sum
     reduction: u32,
-    // 1: classes have weights
+    // 1: classes have weights; 2: X holds logits, and STATS what makes log-probabilities of them
     flags: u32,
     command: u32,
     ignore_low: u32,
@@ -25,9 +25,11 @@ struct Params {
 @group(0) @binding(1) var<storage, read> X: array<f32>;
 @group(0) @binding(2) var<storage, read> TARGET: array<vec2<u32>>;
 @group(0) @binding(3) var<storage, read> WEIGHT: array<f32>;
-@group(0) @binding(4) var<storage, read_write> OUT: array<f32>;
-@group(0) @binding(5) var<storage, read_write> TOTAL: array<f32>;
-@group(0) @binding(6) var<storage, read_write> STATUS: array<atomic<u32>>;
+// by position: the largest logit, and the logarithm of the sum of the exponentials of what is left
+@group(0) @binding(4) var<storage, read> STATS: array<vec4<f32>>;
+@group(0) @binding(5) var<storage, read_write> OUT: array<f32>;
+@group(0) @binding(6) var<storage, read_write> TOTAL: array<f32>;
+@group(0) @binding(7) var<storage, read_write> STATUS: array<atomic<u32>>;
 
 var<workgroup> losses: array<f32, 64>;
 var<workgroup> weights: array<f32, 64>;
@@ -51,7 +53,12 @@ fn main(
             } else {
                 w = 1.0;
                 if ((P.flags * one) & 1u) != 0u { w = WEIGHT[P.weight + c.x]; }
-                l = -w * X[P.x + (i / P.inner * P.classes + c.x) * P.inner + i % P.inner];
+                var y = X[P.x + (i / P.inner * P.classes + c.x) * P.inner + i % P.inner];
+                if ((P.flags * one) & 2u) != 0u {
+                    let s = STATS[i];
+                    y = y - s.x - s.y;
+                }
+                l = -w * y;
             }
         }
         loss += l;

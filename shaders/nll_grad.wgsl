@@ -1,4 +1,4 @@
-// The gradient of the negative log-likelihood for the log-probabilities.
+// The gradient of the negative log-likelihood for the log-probabilities. Declared elsewhere: target_share().
 
 struct Params {
     n: u32,
@@ -38,14 +38,6 @@ fn main(
     let at = row / P.classes * P.inner + i % P.inner;
     let c = TARGET[P.target_at + at];
     var v = 0.0;
-    // ignored targets and those that were reported have no gradient
-    if (c.x != P.ignore_low || c.y != P.ignore_high) && c.y == 0u && c.x < P.classes {
-        var w = 1.0;
-        if ((P.flags * one) & 1u) != 0u { w = WEIGHT[P.weight + c.x]; }
-        var g = 0.0;
-        if P.reduction * one == 0u { g = GRAD[P.grad + at]; } else { g = GRAD[P.grad]; }
-        if P.reduction * one == 1u { g /= TOTAL[P.total]; }
-        if c.x == class_at { v = -w * g; }
-    }
+    if c.x == class_at { v = -target_share(c, at); }
     OUT[P.out + i] = v;
 }

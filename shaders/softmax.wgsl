@@ -1,11 +1,12 @@
 // Softmax and log-softmax over the middle of [outer, n, inner], one row to an invocation: for short rows, or rows that lie
-// across memory.
+// across memory. Or, of each row, what makes log-probabilities of it: its largest value, and the logarithm of the sum of the exponentials of
+// what is left, in a quad.
 
 struct Params {
     rows: u32,
     n: u32,
     inner: u32,
-    // 1: the logarithm
+    // 1: the logarithm; 2: what makes it
     log: u32,
     x: u32,
     out: u32,
@@ -32,6 +33,11 @@ fn main(
     var sum = 0.0;
     for (var j = 0u; j < P.n * one; j++) { sum += m_exp(X[P.x + at + j * P.inner] - top); }
     let ln = m_log(sum);
+    if P.log * one == 2u {
+        OUT[P.out + 4u * i] = top;
+        OUT[P.out + 4u * i + 1u] = ln;
+        return;
+    }
     for (var j = 0u; j < P.n * one; j++) {
         let v = X[P.x + at + j * P.inner] - top;
         var y = v - ln;

@@ -5,7 +5,7 @@ struct Params {
     rows: u32,
     // in fours, as are all places
     n: u32,
-    // 1: the logarithm
+    // 1: the logarithm; 2: what makes it, a quad a row
     log: u32,
     x: u32,
     out: u32,
@@ -27,7 +27,7 @@ fn main(
     if row >= P.rows { return; }
     let n = P.n * one;
     let at = row * P.n;
-    let log = P.log * one != 0u;
+    let log = P.log * one == 1u;
     // by name: an array would lie in memory on some drivers
     let lowest = vec4<f32>(P.lowest);
     var a = lowest;
@@ -53,6 +53,10 @@ fn main(
     let s = (select(none, ea, t < n) + select(none, eb, t + 64u < n)) + (select(none, ec, t + 128u < n) + select(none, ed, t + 192u < n));
     let sum = row_total((s.x + s.y) + (s.z + s.w), t);
     let ln = m_log(sum);
+    if P.log * one == 2u {
+        if t == 0u { OUT[P.out + row] = vec4<f32>(top, ln, 0.0, 0.0); }
+        return;
+    }
     let out = P.out + at + t;
     if t < n { OUT[out] = select(ea / sum, a - ln, log); }
     if t + 64u < n { OUT[out + 64u] = select(eb / sum, b - ln, log); }

@@ -1,6 +1,6 @@
 // Softmax or log-softmax of rows that lanes hold in variables: for software adapters. Declared elsewhere: Quad and quad(), SIZE,
 // ROWS, own_row(), own_lane(), row_total(), row_max(), and over a lane's quads load_v(), largest(), exponentials() (of what it
-// subtracts the maximum from) and finish().
+// subtracts the maximum from) and finish(), which stores results, or in a quad a row what makes logarithms.
 
 struct Params {
     rows: u32,
@@ -27,5 +27,5 @@ fn main(
     let m = largest(lane);
     let top = row_max(max(max(m.x, m.y), max(m.z, m.w)), t);
     let s = exponentials(top, lane);
-    finish(P.out + row * P.n, lane, row_total((s.x + s.y) + (s.z + s.w), t));
+    finish(row, top, lane, row_total((s.x + s.y) + (s.z + s.w), t));
 }

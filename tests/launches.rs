@@ -160,3 +160,49 @@ fn the_gradient_of_a_long_layer_norm_is_the_same_on_every_device() {
         }
     }
 }
+
+/// Forward and backward of a cross entropy, with what happens in between.
+fn cross_entropy_of(x: &Tensor, t: &Tensor, between: impl Fn(&Tensor, &Tensor)) -> (f32, Vec<f32>) {
+    let leaf = x.detach().requires_grad_(true);
+    // not a leaf, so that it may be written
+    let logits = &leaf * 1.0;
+    let loss = F::cross_entropy(&logits, t);
+    between(&logits, &loss);
+    loss.backward();
+    (loss.item().unwrap(), leaf.grad().unwrap().to_vec().unwrap())
+}
+
+#[test]
+fn a_cross_entropy_is_few_dispatches_and_gives_the_same_however_it_is_launched() {
+    let _alone = alone();
+    for device in devices() {
+        for (shape, forward) in [([64usize, 10usize], 1), ([3, 300], 2), ([130, 33], 2), ([8, 515], 2)] {
+            let (x, t) = (randn(shape, ()).to(device), randint(0, shape[1] as i64, [shape[0]], ()).to(device));
+            let at_once = cross_entropy_of(&x, &t, |_, _| ());
+            // read in between: log-probabilities are stored, and nothing changes
+            let apart = cross_entropy_of(&x, &t, |_, loss| assert!(loss.item::<f32>().unwrap().is_finite()));
+            assert_eq!(at_once, apart, "{shape:?} on {device}");
+            // what is saved is not the logits: PyTorch lets them be written
+            let written = cross_entropy_of(&x, &t, |logits, _| drop(logits.add_(1.0)));
+            assert_eq!(at_once, written, "{shape:?} on {device}");
+            let by_nodes = {
+                let leaf = x.detach().requires_grad_(true);
+                let loss = leaf.log_softmax(1, ()).nll_loss(&t, ());
+                loss.backward();
+                (loss.item::<f32>().unwrap(), leaf.grad().unwrap().to_vec::<f32>().unwrap())
+            };
+            let close = |a: f32, b: f32| (a - b).abs() <= 1e-6 * b.abs().max(1.0);
+            assert!(close(at_once.0, by_nodes.0), "{shape:?} on {device}: {} and {}", at_once.0, by_nodes.0);
+            assert!(at_once.1.iter().zip(&by_nodes.1).all(|(a, b)| close(*a, *b)), "{shape:?} on {device}");
+            if device.is_gpu() && lazy() {
+                let leaf = x.detach().requires_grad_(true);
+                let (dispatches, pipelines) = cost(device, 2, || {
+                    leaf.set_grad(None);
+                    F::cross_entropy(&leaf, &t).backward();
+                });
+                // and one that writes the gradient of the loss, a constant
+                assert_eq!((dispatches, pipelines), (forward + 2, 0), "{shape:?} on {device}");
+            }
+        }
+    }
+}

@@ -293,6 +293,22 @@ fn graphs_carry_pytorchs_names() {
     assert_eq!(name(&F::max_pool2d(&image, 2)), "MaxPool2DWithIndicesBackward0");
     assert_eq!(name(&F::avg_pool2d(&image, 2)), "AvgPool2DBackward0");
     assert_eq!(name(&F::cross_entropy(&y, &tensor!([0, 1, 1]))), "NllLossBackward0");
+    // one kernel, and still two nodes; input of three dims goes through a view
+    let below = |t: &Tensor, deep: usize| {
+        let mut node = t.grad_fn().unwrap();
+        for _ in 0..deep {
+            node = node.next_functions()[0].clone().unwrap().0;
+        }
+        node.name()
+    };
+    let loss = F::cross_entropy(&y, &tensor!([0, 1, 1]));
+    assert_eq!([below(&loss, 1), below(&loss, 2)], ["LogSoftmaxBackward0", "AddmmBackward0"]);
+    let loss = F::cross_entropy(&image, &zeros([1, 4, 4], I64));
+    let names: Vec<String> = (0..3).map(|k| below(&loss, k)).collect();
+    assert_eq!(names, ["NllLoss2DBackward0", "LogSoftmaxBackward0", "ConvolutionBackward0"]);
+    let loss = F::cross_entropy(&image.view([1, 2, 16]), &zeros([1, 16], I64));
+    let names: Vec<String> = (0..4).map(|k| below(&loss, k)).collect();
+    assert_eq!(names, ["NllLoss2DBackward0", "ViewBackward0", "LogSoftmaxBackward0", "ViewBackward0"]);
     assert_eq!(name(&F::mse_loss(&y, &zeros([3, 2], ()))), "MseLossBackward0");
     let w = ones([2, 2], TensorOptions::new().requires_grad(true));
     let shown = |t: Tensor| t.to_string();

@@ -21,14 +21,14 @@ pub enum Reduction {
 }
 
 /// Input `[N, C, S]`, target `[N, S]`: `S` is 1 for `[N, C]` input and the product of the dims behind C else.
-struct Positions<'a> {
+pub(super) struct Positions<'a> {
     target: View<'a, i64>,
     classes: usize,
     ignore: i64,
 }
 
 impl Positions<'_> {
-    fn new(target: View<'_, i64>, classes: usize, ignore: i64) -> Result<Positions<'_>, BadIndex> {
+    pub fn new(target: View<'_, i64>, classes: usize, ignore: i64) -> Result<Positions<'_>, BadIndex> {
         let p = Positions { target, classes, ignore };
         for i in 0..p.len() {
             let value = p.class(i).1;
@@ -39,7 +39,7 @@ impl Positions<'_> {
         Ok(p)
     }
 
-    fn len(&self) -> usize {
+    pub fn len(&self) -> usize {
         self.target.numel()
     }
 
@@ -54,15 +54,16 @@ impl Positions<'_> {
 
     /// Position and class of `i`, unless it is ignored.
     #[inline(always)]
-    fn counted(&self, i: usize) -> Option<((usize, usize), usize)> {
+    pub fn counted(&self, i: usize) -> Option<((usize, usize), usize)> {
         let (at, class) = self.class(i);
         debug_assert!(class == self.ignore || (class as usize) < self.classes);
         (class != self.ignore).then_some((at, class as usize))
     }
 }
 
+/// The factor of a class.
 #[inline(always)]
-fn weight_of<T: Number>(weight: &Option<View<T>>, class: usize) -> T::Acc {
+pub(super) fn weight_of<T: Number>(weight: &Option<View<T>>, class: usize) -> T::Acc {
     // SAFETY: the weight holds one element a class.
     weight.as_ref().map_or(T::Acc::ONE, |w| unsafe { w.at(class * w.strides[0]) }.acc())
 }
@@ -79,6 +80,19 @@ pub fn nll_loss<T: Number>(
     reduction: Reduction,
 ) -> Result<T::Acc, BadIndex> {
     let p = Positions::new(target, x.shape[1], ignore_index)?;
+    // SAFETY: position and class exist.
+    let pick = |_, (row, s), class| unsafe { x.at(row * x.strides[0] + class * x.strides[1] + s * x.strides[2]) }.acc();
+    Ok(reduced(out, &p, &weight, reduction, pick))
+}
+
+/// [`nll_loss`] of positions whose log-probabilities `pick` tells, by position, its place and the class.
+pub(super) fn reduced<T: Number>(
+    out: ViewMut<T>,
+    p: &Positions,
+    weight: &Option<View<T>>,
+    reduction: Reduction,
+    pick: impl Fn(usize, (usize, usize), usize) -> T::Acc + Sync,
+) -> T::Acc {
     let n = p.len();
     let mut parts = vec![(T::Acc::ZERO, T::Acc::ZERO); n.div_ceil(CHUNK)];
     let (to, each) = (SendPtr(parts.as_mut_ptr()), SendPtr(out.ptr()));
@@ -87,12 +101,10 @@ pub fn nll_loss<T: Number>(
             let (mut sum, mut total) = (T::Acc::ZERO, T::Acc::ZERO);
             for i in chunk * CHUNK..((chunk + 1) * CHUNK).min(n) {
                 let ((row, s), counted) = (p.class(i).0, p.counted(i));
-                let loss = counted.map_or(T::Acc::ZERO, |(_, class)| {
-                    let w = weight_of(&weight, class);
+                let loss = counted.map_or(T::Acc::ZERO, |(at, class)| {
+                    let w = weight_of(weight, class);
                     total = total.add(w);
-                    // SAFETY: position and class exist.
-                    let v = unsafe { x.at(row * x.strides[0] + class * x.strides[1] + s * x.strides[2]) };
-                    T::Acc::ZERO.sub(w.mul(v.acc()))
+                    T::Acc::ZERO.sub(w.mul(pick(i, at, class)))
                 });
                 if reduction == Reduction::None {
                     // SAFETY: out has an element for each position.
@@ -106,13 +118,13 @@ pub fn nll_loss<T: Number>(
     });
     let (sum, total) = parts.iter().fold((T::Acc::ZERO, T::Acc::ZERO), |a, b| (a.0.add(b.0), a.1.add(b.1)));
     let value = match reduction {
-        Reduction::None => return Ok(total),
+        Reduction::None => return total,
         Reduction::Sum => sum,
         Reduction::Mean => sum.div(total),
     };
     // SAFETY: one element.
     unsafe { out.put(0, T::from_acc(value)) };
-    Ok(total)
+    total
 }
 
 /// The gradient of [`nll_loss`]'s input: `gx` is `[N, C, S]`, `grad` `[N, S]` for no reduction, else one element;
@@ -133,19 +145,29 @@ pub fn nll_loss_grad<T: Number>(
     chunks(p.len(), SERIAL / 2, |r| {
         for i in r {
             let Some(((row, s), class)) = p.counted(i) else { continue };
-            let offset = if reduction == Reduction::None { row * grad.strides[0] + s * grad.strides[1] } else { 0 };
+            let g = share(&grad, &weight, reduction, total_weight, (row, s), class);
+            let at = row * gx.strides[0] + class * gx.strides[1] + s * gx.strides[2];
             // SAFETY: position and class exist, and each position writes one element of its own.
-            unsafe {
-                let mut g = grad.at(offset).acc().mul(weight_of(&weight, class));
-                if reduction == Reduction::Mean {
-                    g = g.div(total_weight);
-                }
-                let at = row * gx.strides[0] + class * gx.strides[1] + s * gx.strides[2];
-                to.get().add(at).write(T::from_acc(T::Acc::ZERO.sub(g)));
-            }
+            unsafe { to.get().add(at).write(T::from_acc(T::Acc::ZERO.sub(g))) };
         }
     });
     Ok(())
+}
+
+/// What of the loss's gradient falls to a position that counts.
+#[inline(always)]
+pub(super) fn share<T: Number>(
+    grad: &View<T>,
+    weight: &Option<View<T>>,
+    reduction: Reduction,
+    total_weight: T::Acc,
+    (row, s): (usize, usize),
+    class: usize,
+) -> T::Acc {
+    let offset = if reduction == Reduction::None { row * grad.strides[0] + s * grad.strides[1] } else { 0 };
+    // SAFETY: the position exists.
+    let g = unsafe { grad.at(offset) }.acc().mul(weight_of(weight, class));
+    if reduction == Reduction::Mean { g.div(total_weight) } else { g }
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ pub mod attention;
 pub mod complex;
 pub mod conv;
 pub mod copy;
+pub mod cross_entropy;
 pub mod fft;
 pub mod fold;
 pub mod index;

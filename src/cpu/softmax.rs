@@ -6,9 +6,9 @@ use crate::cpu::simd::{SendPtr, Walk, chunks, grain, twins};
 use crate::cpu::view::{View, ViewMut, is_contiguous};
 
 /// Values side by side: four of the widest vectors, so that what a block costs beside its values is little.
-const LANES: usize = 64;
+pub(super) const LANES: usize = 64;
 /// Columns side by side where the dim is not the contiguous one.
-const WIDTH: usize = 128;
+pub(super) const WIDTH: usize = 128;
 
 /// f32 and f64, with an exponential that loops of it vectorise.
 pub trait VecFloat: Number<Acc = Self> {
@@ -217,6 +217,8 @@ macro_rules! blocks {
         }
     };
 }
+
+pub(super) use blocks;
 
 #[inline(always)]
 fn fold_lanes<A: Number>(lanes: [A; LANES], f: impl Fn(A, A) -> A) -> A {

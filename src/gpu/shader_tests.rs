@@ -3,6 +3,7 @@
 
 use super::kernels::attention::{Attention, Saved, attention, attention_grad};
 use super::kernels::conv::{ConvSpec, conv2d, conv2d_input_grad, conv2d_weight_grad};
+use super::kernels::cross_entropy::{Keep, Results, Source, cross_entropy, cross_entropy_grad};
 use super::kernels::index_write::{self, Join, Pointers};
 use super::kernels::loss::{Reduction, Targets, nll_loss, nll_loss_grad};
 use super::kernels::matmul::{Act, Epilogue, matmul};
@@ -340,6 +341,17 @@ pub(super) fn drive(rec: &mut Recorder, h: &Hosts) {
     let t = Targets { index: index64.i64(), weight: None, ignore_index: -100, reduction: Reduction::Mean };
     nll_loss(rec, &x.view(), &t, &out.view(), &total.view(), 1).unwrap();
     nll_loss_grad(rec, &t, &out.view(), &total.view(), &x.view()).unwrap();
+    // by one workgroup, by rows of quads and not, quads across rows, elements
+    for shape in [&[64, 10][..], &[4, 4096], &[4, 1024], &[8, 515], &[2, 70, 5]] {
+        let (x, y, d) = (f(0).shaped(shape), f(1).shaped(shape), f(2).shaped(shape));
+        let rows = h.index.shaped(&[shape[0] * shape[2..].iter().product::<usize>()]);
+        let t = Targets { index: rows.i64(), ..t };
+        let (loss, total) = (out.view(), total.view());
+        for keep in [Keep::Nothing, Keep::Logs(y.view())] {
+            cross_entropy(rec, &x.view(), &t, &Results { loss, total, keep }, 1).unwrap();
+        }
+        cross_entropy_grad(rec, &t, &loss, &total, Source::Logs(y.view()), &d.view()).unwrap();
+    }
 
     let (x, y) = (f(0).shaped(&[16, 10]), f(1).shaped(&[8, 10]));
     let (each, some) = (h.index.shaped(&[8, 10]), h.index.shaped(&[8]));

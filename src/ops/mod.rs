@@ -30,6 +30,7 @@ mod loss;
 mod matmul;
 mod minmax;
 mod multinomial;
+mod nll;
 mod norm;
 mod on_gpu;
 mod operand;

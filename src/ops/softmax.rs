@@ -8,7 +8,7 @@ use crate::dtype::{DType, compute_float};
 use crate::error::{Result, bail, ensure};
 use crate::gpu::{self, GpuView};
 use crate::shape::wrap_dim;
-use crate::stream::{CpuView, Kernel, Launch};
+use crate::stream::{CpuView, Epilogue, Kernel, Launch};
 use crate::tensor::{
     Ctx, Grads, Meta, Op, OutSpec, Saves, Tensor, apply_one, grad_enabled, methods, no_grads, one_grad,
 };
@@ -17,9 +17,9 @@ use std::sync::Arc;
 
 /// softmax along a dim, or its logarithm.
 #[derive(Clone, Copy, Debug)]
-struct Softmax {
-    dim: usize,
-    log: bool,
+pub(super) struct Softmax {
+    pub dim: usize,
+    pub log: bool,
 }
 
 /// The gradient of a softmax's input, from the output's gradient and the output.
@@ -125,6 +125,9 @@ impl Kernel for SoftmaxGrad {
     }
     fn checks_data(&self) -> bool {
         false
+    }
+    fn epilogue(&self) -> Option<Epilogue> {
+        self.0.log.then_some(Epilogue::LogSoftmaxGrad { dim: self.0.dim })
     }
 }
 

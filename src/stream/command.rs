@@ -207,6 +207,11 @@ pub struct Launch<'a> {
 pub enum Epilogue {
     /// `max(x, 0)` of its only output.
     Relu,
+    /// The gradient of `log_softmax` along a dim for its input, from its only output as that of the result, and the result.
+    LogSoftmaxGrad {
+        /// The dim.
+        dim: usize,
+    },
 }
 
 /// An elementwise program whose one result a kernel would read, and which the kernel may compute as it reads.
@@ -251,6 +256,21 @@ pub trait Kernel: Debug + Send + Sync {
     }
     /// The same kernel with the step that follows done in its launch, where that needs no new pipeline.
     fn absorb(&self, _: &Epilogue) -> Option<Arc<dyn Kernel>> {
+        None
+    }
+    /// What it is to the kernel that computes its first input, which may take it into its launch: over the rest of the inputs, which
+    /// come behind that kernel's, and with these outputs.
+    fn epilogue(&self) -> Option<Epilogue> {
+        None
+    }
+    /// NOTE [Made again]: the same kernel with float32 of these sizes in the place of its last output, and the first input as it is; None
+    /// where storing that output costs nothing.
+    fn lean(&self, _ins: &[Arg]) -> Option<(Arc<dyn Kernel>, Dims)> {
+        None
+    }
+    /// NOTE [Made again]: the same kernel with the first input and what is left of the last output of the kernel that makes its last input
+    /// in the place of that input.
+    fn over_source(&self) -> Option<Arc<dyn Kernel>> {
         None
     }
     /// The same kernel over a program's operands in place of its only input, which the program computes. It takes them in

@@ -7,6 +7,7 @@
 
 use super::command::{Arg, Cmd, Epilogue, Fed, KernelCmd, PointCmd, Src};
 use super::exec::{self, Job};
+use super::lean;
 use super::storage::StorageImpl;
 use crate::device::Device;
 use crate::dtype::DType;
@@ -438,7 +439,7 @@ impl Flush {
     }
 }
 
-fn uses(cmd: &Cmd, change: i32) {
+pub(super) fn uses(cmd: &Cmd, change: i32) {
     cmd.for_each_storage(|s| {
         if change > 0 {
             s.uses.fetch_add(1, Ordering::Relaxed);
@@ -457,22 +458,39 @@ fn is_dead(cmd: &Cmd) -> bool {
     }
 }
 
-/// The kernel and the relu that follows it as one, where nobody else sees what lies between.
-fn absorb(kernel: &KernelCmd, next: &Cmd) -> Option<KernelCmd> {
-    let Cmd::Point(p) = next else { return None };
-    let Action::Row(row) = p.action else { return None };
-    let ([out], [Src::Tensor(src)]) = (&kernel.outs[..], &p.srcs[..]) else { return None };
-    let hidden = !out.storage.visible() && out.storage.uses.load(Ordering::Relaxed) == 2;
-    if row.name != "relu" || !p.fresh || !hidden || !src.same(out) || p.out.dtype != out.dtype {
+/// The kernel and the step that follows it as one, where nobody else sees what lies between.
+pub(super) fn absorb(kernel: &KernelCmd, next: &Cmd) -> Option<KernelCmd> {
+    let [out] = &kernel.outs[..] else { return None };
+    if out.storage.visible() || out.storage.uses.load(Ordering::Relaxed) != 2 {
         return None;
     }
-    let merged = kernel.kernel.absorb(&Epilogue::Relu)?;
-    Some(KernelCmd {
-        kernel: merged,
-        ins: kernel.ins.clone(),
-        outs: std::iter::once(p.out.clone()).collect(),
-        location: kernel.location,
-    })
+    let merged = |epilogue: &Epilogue, rest: &[Arg], outs: &SmallVec<[Arg; 2]>| {
+        Some(KernelCmd {
+            kernel: kernel.kernel.absorb(epilogue)?,
+            ins: kernel.ins.iter().chain(rest).cloned().collect(),
+            outs: outs.clone(),
+            location: kernel.location,
+        })
+    };
+    match next {
+        Cmd::Point(p) => {
+            let Action::Row(row) = p.action else { return None };
+            let [Src::Tensor(src)] = &p.srcs[..] else { return None };
+            if row.name != "relu" || !p.fresh || !src.same(out) || p.out.dtype != out.dtype {
+                return None;
+            }
+            merged(&Epilogue::Relu, &[], &std::iter::once(p.out.clone()).collect())
+        }
+        Cmd::Kernel(k) => {
+            let (epilogue, (first, rest)) = (k.kernel.epilogue()?, k.ins.split_first()?);
+            // the same elements in the same order: a view of other sizes may lie between
+            let whole = |a: &Arg| a.layout.offset == 0 && a.layout.is_contiguous() && a.dtype == out.dtype;
+            if !is(&first.storage, &out.storage) || !whole(first) || !whole(out) || !rest.iter().all(whole) {
+                return None;
+            }
+            merged(&epilogue, rest, &k.outs)
+        }
+    }
 }
 
 /// Runs a stream's recorded commands in order. Gives back the emptied list, for its memory.
@@ -487,18 +505,20 @@ pub fn run(stream: u32, mut cmds: Vec<Cmd>) -> (Vec<Cmd>, Result<()>) {
             uses(cmd, -1);
         }
     }
+    let instead = lean::find(&cmds, &mut dead);
+    let command = |i: usize| instead.iter().find(|(place, _)| *place == i).map_or(&cmds[i], |(_, cmd)| cmd);
     let alive: Vec<usize> = (0..cmds.len()).filter(|&i| !dead[i]).collect();
     let mut flush = Flush { stream, ..Flush::default() };
     let mut at = 0;
     while at < alive.len() {
-        let cmd = &cmds[alive[at]];
+        let cmd = command(alive[at]);
         match cmd {
             Cmd::Point(_) => {
                 flush.place_point(cmd);
                 uses(cmd, -1);
             }
             Cmd::Kernel(k) => {
-                let next = alive.get(at + 1).map(|&i| &cmds[i]);
+                let next = alive.get(at + 1).map(|&i| command(i));
                 if let Some((merged, next)) = next.and_then(|n| Some((absorb(k, n)?, n))) {
                     uses(cmd, -1);
                     uses(next, -1);

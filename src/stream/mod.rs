@@ -8,6 +8,7 @@ mod complex;
 mod exec;
 mod fuse;
 mod hold;
+mod lean;
 mod locks;
 mod pairs;
 mod small;

@@ -66,20 +66,34 @@ pub fn apply(op: impl Op + 'static, ins: &[&Tensor]) -> Result<SmallVec<[Tensor;
 /// Runs an op that may have no inputs on a device.
 #[track_caller]
 pub fn apply_on(op: impl Op + 'static, ins: &[&Tensor], device: Device) -> Result<SmallVec<[Tensor; 2]>> {
-    let location = Location::caller();
-    let _span = trace::span(trace::Kind::Op, op.name());
     let op = Arc::new(op);
+    let infer = |metas: &[Meta]| op.infer(metas);
+    let outs = launch(op.clone().kernel(), ins, infer, device)?;
+    record(op, ins, &outs);
+    Ok(outs)
+}
+
+/// Runs a kernel on tensors of one device, with outputs as `infer` tells, and puts nothing on the tape.
+#[track_caller]
+pub fn launch(
+    kernel: Arc<dyn Kernel>,
+    ins: &[&Tensor],
+    infer: impl FnOnce(&[Meta]) -> Result<SmallVec<[OutSpec; 2]>>,
+    device: Device,
+) -> Result<SmallVec<[Tensor; 2]>> {
+    let location = Location::caller();
+    let _span = trace::span(trace::Kind::Op, kernel.name());
     for t in ins {
         ensure!(
             t.device() == device,
             Runtime,
             "Expected all tensors to be on the same device, but found at least two devices, {device} and {}! ({})",
             t.device(),
-            op.name()
+            kernel.name()
         );
     }
     let metas: SmallVec<[Meta; 3]> = ins.iter().map(|t| t.meta()).collect();
-    let specs = op.infer(&metas)?;
+    let specs = infer(&metas)?;
     let outs: SmallVec<[Tensor; 2]> = specs
         .iter()
         .map(|s| {
@@ -88,40 +102,39 @@ pub fn apply_on(op: impl Op + 'static, ins: &[&Tensor], device: Device) -> Resul
         })
         .collect();
     stream::kernel(KernelCmd {
-        kernel: op.clone().kernel(),
+        kernel,
         ins: ins.iter().map(|t| t.arg()).collect(),
         outs: outs.iter().map(|t| t.arg()).collect(),
         location,
     })?;
-    if grad_enabled() {
-        let needs = ins.iter().enumerate().fold(0u8, |m, (i, t)| m | (t.requires_grad() as u8) << i);
-        if needs != 0 && outs.iter().any(|t| t.dtype().is_differentiable()) {
-            let saves = op.saves(needs);
-            let saved = SavedSet {
-                inputs: ins
-                    .iter()
-                    .enumerate()
-                    .map(|(i, t)| (saves.inputs >> i & 1 != 0).then(|| Saved::input(t)))
-                    .collect(),
-                outputs: outs
-                    .iter()
-                    .enumerate()
-                    .map(|(i, t)| (saves.outputs >> i & 1 != 0).then(|| Saved::output(t)))
-                    .collect(),
-                released: false,
-            };
-            let edges = ins
-                .iter()
-                .enumerate()
-                .map(|(i, t)| if needs >> i & 1 != 0 { t.gradient_edge() } else { None })
-                .collect();
-            let node = Node::new(Func::Op(op), edges, outs.iter().map(OutMeta::of).collect(), saved);
-            for (i, t) in outs.iter().enumerate().filter(|(_, t)| t.dtype().is_differentiable()) {
-                t.set_history(node.clone(), i as u32);
-            }
-        }
-    }
     Ok(outs)
+}
+
+/// Puts an op that computed `outs` from `ins` on the tape, where gradients flow.
+pub fn record(op: Arc<dyn Op>, ins: &[&Tensor], outs: &[Tensor]) {
+    if !grad_enabled() {
+        return;
+    }
+    let needs = ins.iter().enumerate().fold(0u8, |m, (i, t)| m | (t.requires_grad() as u8) << i);
+    if needs == 0 || !outs.iter().any(|t| t.dtype().is_differentiable()) {
+        return;
+    }
+    let saves = op.saves(needs);
+    let saved = SavedSet {
+        inputs: ins.iter().enumerate().map(|(i, t)| (saves.inputs >> i & 1 != 0).then(|| Saved::input(t))).collect(),
+        outputs: outs
+            .iter()
+            .enumerate()
+            .map(|(i, t)| (saves.outputs >> i & 1 != 0).then(|| Saved::output(t)))
+            .collect(),
+        released: false,
+    };
+    let edges =
+        ins.iter().enumerate().map(|(i, t)| if needs >> i & 1 != 0 { t.gradient_edge() } else { None }).collect();
+    let node = Node::new(Func::Op(op), edges, outs.iter().map(OutMeta::of).collect(), saved);
+    for (i, t) in outs.iter().enumerate().filter(|(_, t)| t.dtype().is_differentiable()) {
+        t.set_history(node.clone(), i as u32);
+    }
 }
 
 /// Runs an op with one output.

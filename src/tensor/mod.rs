@@ -15,7 +15,7 @@ mod promote;
 mod tape;
 mod view;
 
-pub use apply::{Op, OutSpec, Saves, apply, apply_on, apply_one};
+pub use apply::{Op, OutSpec, Saves, apply, apply_on, apply_one, launch, record};
 pub use checked::Checked;
 pub(crate) use checked::{methods, unwrap};
 pub use create::{IntoTensorData, TensorOptions, check_complex};

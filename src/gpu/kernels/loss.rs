@@ -32,12 +32,14 @@ pub struct Targets<'a> {
     pub reduction: Reduction,
 }
 
-const STATUS: &str = include_str!("../../../shaders/lib/status.wgsl");
+pub(super) const STATUS: &str = include_str!("../../../shaders/lib/status.wgsl");
 const NLL: &str = include_str!("../../../shaders/nll.wgsl");
 const NLL_GRAD: &str = include_str!("../../../shaders/nll_grad.wgsl");
+/// What the gradients share.
+pub(super) const SHARE: &str = include_str!("../../../shaders/lib/target_share.wgsl");
 
 /// Rows, classes, inner size: checked.
-fn sizes(op: &str, x: &GpuView, t: &Targets) -> Result<[usize; 3]> {
+pub(super) fn sizes(op: &str, x: &GpuView, t: &Targets) -> Result<[usize; 3]> {
     let mut all = vec![x];
     all.extend(t.weight.as_ref());
     need_f32(op, &all)?;
@@ -61,12 +63,14 @@ fn sizes(op: &str, x: &GpuView, t: &Targets) -> Result<[usize; 3]> {
 }
 
 impl Targets<'_> {
-    fn ignored(&self) -> [u32; 2] {
+    /// The target that does not count, as two words.
+    pub(super) fn ignored(&self) -> [u32; 2] {
         let bits = self.ignore_index as u64;
         [bits as u32, (bits >> 32) as u32]
     }
 
-    fn reduce(&self) -> u32 {
+    /// The reduction as kernels take it.
+    pub(super) fn reduce(&self) -> u32 {
         match self.reduction {
             Reduction::None => 0,
             Reduction::Mean => 1,
@@ -74,7 +78,8 @@ impl Targets<'_> {
         }
     }
 
-    fn weights<'b>(&'b self, other: &'b Buffer) -> (&'b Buffer, Result<u32>, u32) {
+    /// The weights' buffer (or another one), offset and flag.
+    pub(super) fn weights<'b>(&'b self, other: &'b Buffer) -> (&'b Buffer, Result<u32>, u32) {
         match &self.weight {
             Some(w) => (w.buffer, word(w.offset), 1),
             None => (other, Ok(0), 0),
@@ -92,6 +97,19 @@ pub fn nll_loss(
     total: &GpuView,
     command: u32,
 ) -> Result<()> {
+    nll_loss_of(rec, x, None, t, out, total, command)
+}
+
+/// [`nll_loss`] of logits, if what [`super::softmax::totals`] found in them is given.
+pub(super) fn nll_loss_of(
+    rec: &mut Recorder,
+    x: &GpuView,
+    totals: Option<&Buffer>,
+    t: &Targets,
+    out: &GpuView,
+    total: &GpuView,
+    command: u32,
+) -> Result<()> {
     let [rows, classes, inner] = sizes("nll_loss", x, t)?;
     need_f32("nll_loss", &[out, total])?;
     need_dense("nll_loss", &[out])?;
@@ -100,8 +118,9 @@ pub fn nll_loss(
     if t.reduction == Reduction::None && rows == 0 {
         return Ok(());
     }
-    let k = rec.kernel("nll_loss", || Ok(source("nll_loss", &[STATUS, NLL], 3, 3, 14)))?;
+    let k = rec.kernel("nll_loss", || Ok(source("nll_loss", &[STATUS, NLL], 4, 3, 14)))?;
     let (weights, weight_at, flags) = t.weights(x.buffer);
+    let (stats, flags) = totals.map_or((x.buffer, flags), |b| (b, flags | 2));
     // reductions are one workgroup's
     let groups = if t.reduction == Reduction::None { rows.div_ceil(64) } else { 1 };
     let max = rec.limits().max_compute_workgroups_per_dimension as usize;
@@ -124,7 +143,12 @@ pub fn nll_loss(
         word(groups * 64)?,
     ];
     let status = rec.status(command);
-    rec.dispatch(k, &[x.buffer, t.index.buffer, weights, out.buffer, total.buffer, &status], &params, groups as u32)
+    rec.dispatch(
+        k,
+        &[x.buffer, t.index.buffer, weights, stats, out.buffer, total.buffer, &status],
+        &params,
+        groups as u32,
+    )
 }
 
 /// The gradient of [`nll_loss`] for `x`, from the loss's gradient and the forward's `total`.
@@ -145,7 +169,7 @@ pub fn nll_loss_grad(rec: &mut Recorder, t: &Targets, grad: &GpuView, total: &Gp
     if n == 0 {
         return Ok(());
     }
-    let k = rec.kernel(op, || Ok(source(op, &[NLL_GRAD], 4, 1, 12)))?;
+    let k = rec.kernel(op, || Ok(source(op, &[SHARE, NLL_GRAD], 4, 1, 12)))?;
     let (weights, weight_at, flags) = t.weights(grad.buffer);
     let [low, high] = t.ignored();
     let params = [

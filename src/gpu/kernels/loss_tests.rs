@@ -113,6 +113,6 @@ fn targets_out_of_range_are_reported() {
 
 #[test]
 fn every_configuration_is_valid() {
-    check_wgsl(&source("nll", &[STATUS, NLL], 3, 3, 14));
-    check_wgsl(&source("nll grad", &[NLL_GRAD], 4, 1, 12));
+    check_wgsl(&source("nll", &[STATUS, NLL], 4, 3, 14));
+    check_wgsl(&source("nll grad", &[SHARE, NLL_GRAD], 4, 1, 12));
 }

@@ -4,6 +4,7 @@ pub mod attention;
 pub mod conv;
 mod conv_wave;
 mod conv_wave_weight;
+pub mod cross_entropy;
 pub mod fill;
 pub mod index;
 pub mod index_write;

@@ -6,7 +6,7 @@
 use super::rows_wave::Rows;
 use super::{TOTAL, exp_log, held, need_dense, need_f32, quad, source, word};
 use crate::error::{Result, ensure};
-use crate::gpu::{GpuView, KernelId, Recorder};
+use crate::gpu::{Buffer, GpuView, KernelId, Recorder};
 
 /// The shortest row that a workgroup takes together.
 const LONG: usize = 64;
@@ -18,6 +18,7 @@ const ROW_GRAD: &str = include_str!("../../../shaders/softmax_row_grad.wgsl");
 const QUADS: &str = include_str!("../../../shaders/softmax_quads.wgsl");
 const QUADS_GRAD: &str = include_str!("../../../shaders/softmax_quads_grad.wgsl");
 
+const FINISH: &str = "fn finish(row: u32, top: f32, lane: u32, sum: f32)";
 const WAVE: &str = include_str!("../../../shaders/softmax_wave.wgsl");
 const WAVE_GRAD: &str = include_str!("../../../shaders/softmax_wave_grad.wgsl");
 
@@ -28,11 +29,36 @@ fn quads(rec: &mut Recorder, label: &str, body: &str, read: usize) -> Result<Ker
     rec.kernel(&format!("{label} {wide}"), make)
 }
 
+/// What is wanted of rows, as the kernels take it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Want {
+    Softmax,
+    Log,
+    /// The largest value, and the logarithm of the sum of the exponentials of what is left, in a quad.
+    Totals,
+}
+
 /// The kernel for rows that lanes hold.
-fn wave(rec: &mut Recorder, rows: Rows, log: bool) -> Result<KernelId> {
-    // the logarithm wants differences from the maximum, the other their exponentials
-    let (label, keep, finish) =
-        if log { ("log_softmax wave", "", "v# - m_log(sum)") } else { ("softmax wave", "v# = e#;", "v# / sum") };
+fn wave(rec: &mut Recorder, rows: Rows, want: Want) -> Result<KernelId> {
+    // exponentials are kept where they are wanted, else differences from the maximum
+    let (label, keep) = match want {
+        Want::Softmax => ("softmax wave", "v# = e#;"),
+        Want::Log => ("log_softmax wave", ""),
+        Want::Totals => ("softmax totals wave", ""),
+    };
+    let results = |value: &str| {
+        let store = format!("IF {{ OUT[at + PLACE] = pack({value}); }}");
+        rows.each(FINISH, "    let at = P.out + row * P.n;\n", &store, "")
+    };
+    let finish = || match want {
+        Want::Softmax => results("v# / sum"),
+        Want::Log => results("v# - m_log(sum)"),
+        Want::Totals => {
+            format!(
+                "{FINISH} {{ if lane == 0u {{ OUT[P.out + row] = pack(vec4<f32>(top, m_log(sum), 0.0, 0.0)); }} }}\n"
+            )
+        }
+    };
     let powers = || format!("v# -= top; let e# = exp4(v#); s += INSIDE(e#); {keep}");
     let pieces = || {
         vec![
@@ -43,7 +69,7 @@ fn wave(rec: &mut Recorder, rows: Rows, log: bool) -> Result<KernelId> {
             rows.load("v", "X"),
             rows.fold("fn largest(lane: u32)", "v0", "s = max(s, v#);"),
             rows.fold("fn exponentials(top: f32, lane: u32)", "vec4<f32>()", &powers()),
-            rows.store("fn finish(at: u32, lane: u32, sum: f32)", finish),
+            finish(),
             WAVE.into(),
         ]
     };
@@ -83,24 +109,42 @@ pub(super) fn around(shape: &[usize], dim: usize) -> Result<[usize; 3]> {
 
 /// Softmax over `dim`, or its logarithm. `out` may not be `x`.
 pub fn softmax(rec: &mut Recorder, x: &GpuView, out: &GpuView, dim: usize, log: bool) -> Result<()> {
-    need_f32("softmax", &[x, out])?;
-    need_dense("softmax", &[x, out])?;
+    need_f32("softmax", &[out])?;
+    need_dense("softmax", &[out])?;
     ensure!(x.shape == out.shape, Runtime, "softmax kernel: {:?} into {:?}", x.shape, out.shape);
+    forward(rec, x, out.buffer, out.offset, dim, if log { Want::Log } else { Want::Softmax })
+}
+
+/// What makes log-probabilities along `dim`: for each row a quad of its largest value and of the logarithm of the sum of the exponentials of
+/// what is left, the same numbers that [`softmax`] subtracts, from the start of `out`.
+pub(super) fn totals(rec: &mut Recorder, x: &GpuView, out: &Buffer, dim: usize) -> Result<()> {
+    let [outer, _, inner] = around(x.shape, dim)?;
+    word(4 * outer * inner)?;
+    forward(rec, x, out, 0, dim, Want::Totals)
+}
+
+fn forward(rec: &mut Recorder, x: &GpuView, out: &Buffer, offset: usize, dim: usize, want: Want) -> Result<()> {
+    need_f32("softmax", &[x])?;
+    need_dense("softmax", &[x])?;
     let [outer, n, inner] = around(x.shape, dim)?;
     if x.numel() == 0 {
         return Ok(());
     }
     let rows = outer * inner;
-    let ends = [word(x.offset)?, word(out.offset)?, f32::NEG_INFINITY.to_bits()];
+    let ends = [word(x.offset)?, word(offset)?, f32::NEG_INFINITY.to_bits()];
     word(x.numel())?;
-    let buffers = [x.buffer, out.buffer];
-    if let Some(held) = Rows::of(rec, n, &[x.offset, out.offset], 2).filter(|_| inner == 1) {
-        let k = wave(rec, held, log)?;
+    let buffers = [x.buffer, out];
+    if let Some(held) = Rows::of(rec, n, &[x.offset, offset], 2).filter(|_| inner == 1) {
+        let k = wave(rec, held, want)?;
         let params = [word(rows)?, word(n / 4)?, ends[0] / 4, ends[1] / 4];
         return rec.dispatch(k, &buffers, &params, held.groups(rows, 1) as u32);
     }
-    let log = u32::from(log);
-    if inner == 1 && n >= LONG && held(n, &[x.offset, out.offset]) {
+    let log = match want {
+        Want::Softmax => 0,
+        Want::Log => 1,
+        Want::Totals => 2,
+    };
+    if inner == 1 && n >= LONG && held(n, &[x.offset, offset]) {
         let k = quads(rec, "softmax quads", QUADS, 1)?;
         let params = [word(rows)?, word(n / 4)?, log, ends[0] / 4, ends[1] / 4, ends[2]];
         return rec.dispatch(k, &buffers, &params, rows as u32);

@@ -1,0 +1,24 @@
+// The gradient of a cross entropy for its logits, of rows that lanes hold in variables: for software adapters. Declared elsewhere:
+// P, position(), Quad and quad(), SIZE, own_row(), own_lane(), and over a lane's quads load_y() and finish(), which stores slope().
+
+@group(0) @binding(6) var<storage, read> Y: array<Quad>;
+@group(0) @binding(7) var<storage, read_write> OUT: array<Quad>;
+
+fn slope(y: vec4<f32>, place: u32, p: Position) -> vec4<f32> {
+    let hit = vec4<u32>(4u * place) + vec4<u32>(0u, 1u, 2u, 3u) == vec4<u32>(p.class_at);
+    return exp4(y - p.top - p.ln) * p.share - select(vec4<f32>(), vec4<f32>(p.share), hit);
+}
+
+@compute @workgroup_size(SIZE)
+fn main(
+    @builtin(workgroup_id) wg: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) t: u32,
+) {
+    one = groups.z;
+    let row = own_row(wg.x + wg.y * groups.x, 1u, t);
+    if row >= P.rows { return; }
+    let lane = own_lane(t);
+    load_y(P.y + row * P.n, lane);
+    finish(P.out + row * P.n, lane, position(row));
+}
