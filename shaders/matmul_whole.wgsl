@@ -1,8 +1,9 @@
-// The core of software adapters where all quads of both operands are aligned and contiguous: matmul_wave.wgsl without its loops and
+// The core of software adapters where both operands are contiguous one way or the other: matmul_wave.wgsl without its loops and
 // branches around loads, which cost as much again as the product. Its pipelines differ by how the operands lie.
 //
-// Declared elsewhere: P, ROWS, OWN (rows that a lane loads), and over the tile's accumulators clear(), multiply(a: Block, b: Block), next_row(); by the operands
-// begin(), aim(), put_quad(); a_start(), a_block(), b_start() and b_block() by the table in matmul_whole.rs.
+// Declared elsewhere: P, ROWS, OWN (rows that a lane loads), and over the tile's accumulators clear(), multiply(), next_row(); by the
+// operands begin(), aim(), put_quad(); a_start(), a_block(), b_start() and b_block() by the table in matmul_whole.rs; begin_beyond() and
+// put_beyond() by matmul_beyond.wgsl.
 
 @compute @workgroup_size(8)
 fn main(
@@ -21,15 +22,18 @@ fn main(
     begin(z / P.splits, split, row, col);
     let end = min((split + 1u) * P.chunk, P.depth);
     // addresses of what does not change with the depth: nobody else moves them out of the loop
-    let a = a_start(row);
-    let b = b_start(col);
+    let first = split * P.chunk;
+    let a = a_start(row, first);
+    let b = b_start(col, first);
     clear();
-    for (var k = split * P.chunk; k < end; k += 4u) {
-        multiply(a_block(a, k, end), b_block(b, k, end));
+    begin_beyond(row0, id % P.tiles_x * 32u, lane);
+    for (var k = first; k < end; k += 4u) {
+        multiply(a_block(a, k, end), b_block(b, k, end), k, end);
     }
     aim(col);
     let rows = min(ROWS, P.rows - min(row0, P.rows));
     for (var i = 0u; i < rows; i++) {
         put_quad(row0 + i, col, next_row());
     }
+    put_beyond(row0, id % P.tiles_x * 32u, lane);
 }

@@ -1,14 +1,18 @@
 //! softmax and log_softmax along any dim, with their gradients. A row is read for its maximum, once more for exponentials
 //! and their sum, and scaled while it is in the cache.
 
+mod few;
+
 use crate::cpu::number::Number;
-use crate::cpu::simd::{SendPtr, Walk, chunks, grain, twins};
+use crate::cpu::simd::{SERIAL, SendPtr, Walk, chunks, grain, twins};
 use crate::cpu::view::{View, ViewMut, is_contiguous};
 
 /// Values side by side: four of the widest vectors, so that what a block costs beside its values is little.
 pub(super) const LANES: usize = 64;
 /// Columns side by side where the dim is not the contiguous one.
 pub(super) const WIDTH: usize = 128;
+/// Rows that are too short to be taken one by one: many are turned into columns.
+const SHORT: usize = 16;
 
 /// f32 and f64, with an exponential that loops of it vectorise.
 pub trait VecFloat: Number<Acc = Self> {
@@ -112,6 +116,7 @@ where
         dim,
         rows,
         |to, from, row, n, len| forward_columns(to, from[0], row, n, len, log),
+        |to, from, rows| few::forward(to, from[0], rows, log),
         |to, from, n| forward_row_of::<T>(to, from[0], n, log),
     );
 }
@@ -130,17 +135,20 @@ where
         dim,
         rows,
         |to, from, row, n, len| backward_columns(to, from[0], from[1], row, n, len, log),
+        |to, from, rows| few::backward(to, from[0], from[1], rows, log),
         |to, from, n| backward_row_of::<T>(to, from[0], from[1], n, log),
     );
 }
 
-/// Runs rows along `dim`: in place where they are contiguous, in blocks of columns where those are, else through copies.
+/// Runs rows along `dim`: in place where they are contiguous, in blocks of columns where those are (few columns by lines of
+/// rows), else through copies, short rows as columns.
 fn along<T: Number>(
     out: ViewMut<T>,
     from: [View<T>; 2],
     dim: usize,
     scratch_row: impl Fn(&mut [T::Acc], &[SendPtr<T::Acc>; 2], usize) + Sync,
     columns: impl Fn(SendPtr<T>, [SendPtr<T>; 2], usize, usize, usize) + Sync,
+    few_columns: impl Fn(SendPtr<T>, [SendPtr<T>; 2], few::Rows) + Sync,
     row: impl Fn(SendPtr<T>, [SendPtr<T>; 2], usize) + Sync,
 ) {
     if out.numel() == 0 {
@@ -164,6 +172,17 @@ fn along<T: Number>(
         let same = steps[1] == steps[0] && steps[2] == steps[0];
         if same {
             let outer: usize = lead.iter().product();
+            if inner <= few::FEW && n >= few::LEAST && steps[0] == inner {
+                let split = cost * inner >= 4 * SERIAL;
+                let run = |r: std::ops::Range<usize>| {
+                    for unit in r {
+                        let [o, a, b] = Walk::new(lead, strides, unit).at;
+                        let from = [src[0].add(a), src[1].add(b)];
+                        few_columns(ptr.add(o), from, few::Rows { n, columns: inner, split });
+                    }
+                };
+                return if split { run(0..outer) } else { chunks(outer, grain(cost * inner), run) };
+            }
             return chunks(outer * blocks, grain(cost * WIDTH.min(inner)), |r| {
                 for unit in r {
                     let at = Walk::new(lead, strides, unit / blocks).at;
@@ -179,6 +198,34 @@ fn along<T: Number>(
     let rows: usize = kept.iter().product();
     chunks(rows, grain(cost), |r| {
         let mut walk = Walk::new(&kept, [&so, &s0, &s1], r.start);
+        if n <= SHORT {
+            let mut turned = vec![T::ZERO; 3 * n * WIDTH];
+            let [to, x, y] = [0, 1, 2].map(|i| SendPtr(turned.as_mut_ptr()).add(i * n * WIDTH));
+            let mut places = [0; WIDTH];
+            for at in r.clone().step_by(WIDTH) {
+                let len = (r.end - at).min(WIDTH);
+                for c in 0..len {
+                    let [o, a, b] = walk.at;
+                    places[c] = o;
+                    for k in 0..n {
+                        // SAFETY: k < n, and the walk stays in the views; c < WIDTH.
+                        unsafe {
+                            x.get().add(k * WIDTH + c).write(*src[0].get().add(a + k * steps[1]));
+                            y.get().add(k * WIDTH + c).write(*src[1].get().add(b + k * steps[2]));
+                        }
+                    }
+                    walk.step();
+                }
+                columns(to, [x, y], WIDTH, n, len);
+                for (c, &o) in places[..len].iter().enumerate() {
+                    for k in 0..n {
+                        // SAFETY: as above.
+                        unsafe { ptr.get().add(o + k * steps[0]).write(*to.get().add(k * WIDTH + c)) };
+                    }
+                }
+            }
+            return;
+        }
         let mut copies = if steps == [1, 1, 1] { Vec::new() } else { vec![T::Acc::ZERO; 3 * n] };
         for _ in r {
             let [o, a, b] = walk.at;
@@ -489,7 +536,7 @@ mod tests {
 
     #[test]
     fn every_dim_and_layout_agrees_with_loops() {
-        for shape in [[2, 3, 5], [1, 70, 33], [3, 1, 140], [4, 65, 1]] {
+        for shape in [[2, 3, 5], [1, 70, 33], [3, 1, 140], [4, 65, 1], [2, 18, 7], [3, 400, 5], [30, 9, 16]] {
             for st in [
                 [shape[1] * shape[2], shape[2], 1],
                 [1, shape[0], shape[0] * shape[1]],
@@ -497,6 +544,40 @@ mod tests {
             ] {
                 check::<f64>(shape, st, 1e-14);
                 check::<f32>(shape, st, 2e-6);
+            }
+        }
+    }
+
+    #[test]
+    fn long_columns_are_cut_into_pieces() {
+        for columns in [1usize, 2, 3, 5, 31, 33, 64] {
+            let n = 70_001 / columns;
+            let x: Vec<f32> = noise(n * columns, 1).into_iter().map(|v| v as f32).collect();
+            let g: Vec<f32> = noise(n * columns, 2).into_iter().map(|v| v as f32).collect();
+            let (shape, st) = ([n, columns, 1], [columns, 1, 1]);
+            for log in [false, true] {
+                let (mut y, mut gx) = (vec![0f32; x.len()], vec![0f32; x.len()]);
+                softmax(ViewMut::from_slice(&mut y, &shape, &st), View::from_slice(&x, &shape, &st), 0, log);
+                let (vg, vy) = (View::from_slice(&g, &shape, &st), View::from_slice(&y, &shape, &st));
+                softmax_grad(ViewMut::from_slice(&mut gx, &shape, &st), vg, vy, 0, log);
+                for c in 0..columns {
+                    let column =
+                        |v: &[f32]| -> Vec<f64> { v.iter().skip(c).step_by(columns).map(|&v| v.into()).collect() };
+                    let (x, g, y, gx) = (column(&x), column(&g), column(&y), column(&gx));
+                    let total: f64 = x.iter().map(|v| v.exp()).sum();
+                    let dot: f64 = g.iter().zip(&y).map(|(g, y)| if log { *g } else { g * y }).sum();
+                    for i in 0..n {
+                        let p = x[i].exp() / total;
+                        let want = if log { p.ln() } else { p };
+                        assert!((y[i] - want).abs() <= 2e-6 * want.abs(), "{columns} {log}: {} for {want}", y[i]);
+                        let want = if log { g[i] - y[i].exp() * dot } else { y[i] * (g[i] - dot) };
+                        assert!(
+                            (gx[i] - want).abs() <= 1e-5 * (want.abs() + y[i].abs()),
+                            "{columns} {log}: {} for {want}",
+                            gx[i]
+                        );
+                    }
+                }
             }
         }
     }
@@ -519,6 +600,15 @@ mod tests {
             let mut nan = vec![0.0; n];
             nan[2] = f32::NAN;
             assert!(row(nan, false).iter().all(|v| v.is_nan()));
+        }
+        // columns: nothing but minus infinity, one that is not, NaN
+        let x: Vec<f32> = (0..90)
+            .map(|i| [-inf, if i == 31 { 3.0 } else { -inf }, if i == 2 { f32::NAN } else { 1.0 }][i % 3])
+            .collect();
+        let mut y = vec![7f32; 90];
+        softmax(ViewMut::from_slice(&mut y, &[30, 3], &[3, 1]), View::from_slice(&x, &[30, 3], &[3, 1]), 0, false);
+        for (i, v) in y.into_iter().enumerate() {
+            assert!(if i % 3 == 1 { v == f32::from(i == 31) } else { v.is_nan() }, "{i}: {v}");
         }
         let mut none: [f32; 0] = [];
         softmax(ViewMut::from_slice(&mut none, &[0, 3], &[3, 1]), View::from_slice(&[], &[0, 3], &[3, 1]), 1, false);

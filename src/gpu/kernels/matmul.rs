@@ -211,9 +211,15 @@ pub(super) struct Plan {
 
 impl Plan {
     /// Splits the depth where the output alone gives too few workgroups to fill the device.
-    pub fn new(core: Core, [rows, cols, depth]: [usize; 3], batch: usize) -> Result<Plan> {
+    pub fn new(core: Core, sizes: [usize; 3], batch: usize) -> Result<Plan> {
+        Plan::beyond(core, sizes, batch, [0; 2])
+    }
+
+    /// The same where rows, or columns, that are too many by a few go along with the last tile.
+    fn beyond(core: Core, [rows, cols, depth]: [usize; 3], batch: usize, beyond: [u32; 2]) -> Result<Plan> {
         let (tile_rows, tile_cols, step) = core.shape();
-        let (tiles_x, tiles_y) = (cols.div_ceil(tile_cols), rows.div_ceil(tile_rows));
+        let tiles = |n: usize, tile: usize, more: u32| n.div_ceil(tile) - usize::from(more > 0);
+        let (tiles_x, tiles_y) = (tiles(cols, tile_cols, beyond[1]), tiles(rows, tile_rows, beyond[0]));
         let tiles = tiles_x * tiles_y * batch;
         let (wanted, least) = match core {
             // a workgroup for each pair of schedulers of a large device; less depth does not pay for the second pass
@@ -574,7 +580,8 @@ impl<'a> Product<'a> {
     fn run(&self, rec: &mut Recorder, core: Core, epi: &Epilogue) -> Result<()> {
         let Product { m, n, k, turned, .. } = *self;
         let batch: usize = self.batch.iter().product();
-        let plan = Plan::new(core, [m, n, k], batch)?;
+        let beyond = if core == Core::Whole(32) { matmul_whole::beyond(m, n) } else { [0; 2] };
+        let plan = Plan::beyond(core, [m, n, k], batch, beyond)?;
         let split = plan.splits > 1;
         let lie @ [(a_kind, a_single), (b_kind, b_single)] = self.quads();
         let mut params = self.params(&plan.head, split, lie, epi)?;
@@ -590,6 +597,7 @@ impl<'a> Product<'a> {
                     out_by_quads: n.is_multiple_of(4) && start.is_multiple_of(4) && !(turned && m > 1),
                     rows,
                     ragged: [a_single > 0, b_single > 0],
+                    beyond,
                 };
                 matmul_whole::kernel(rec, lies, params.len())?
             }

@@ -110,6 +110,10 @@ fn sizes_and_layouts() {
             [1, 40, 100],
             [36, 44, 18],
             [4, 4, 4],
+            // a few rows and columns more than tiles
+            [33, 36, 13],
+            [97, 64, 20],
+            [36, 35, 1030],
         ] {
             for a_order in [&[0, 1], &[1, 0]] {
                 for b_order in [&[0, 1], &[1, 0]] {
@@ -223,14 +227,70 @@ fn nan_and_infinity_pass_through_and_beta_zero_ignores_the_bias() {
 }
 
 #[test]
+fn what_lies_around_ragged_operands_stays_out() {
+    let Some(g) = device() else { return };
+    for wanted in [Variant::Auto, Variant::Wave, Variant::Whole, Variant::Tile64] {
+        for [m, n, k] in
+            [[35, 33, 37], [33, 70, 9], [7, 5, 1003], [3, 37, 29], [64, 61, 31], [29, 34, 4], [12, 36, 515]]
+        {
+            for turned in [[false, false], [true, false], [false, true], [true, true]] {
+                // rows in a field of NaN, with infinities where the operand ends
+                let laid = |rows: usize, cols: usize, turned: bool, seed: u32| {
+                    let (r, c) = if turned { (cols, rows) } else { (rows, cols) };
+                    let (offset, line) = (5, c + 3);
+                    let mut data = vec![f32::NAN; offset + r * line];
+                    let noise = crate::gpu::kernels::testing::noise(r * c, seed);
+                    for (i, x) in noise.into_iter().enumerate() {
+                        data[offset + i / c * line + i % c] = x;
+                    }
+                    data[offset + (r - 1) * line + c - 1] = f32::INFINITY;
+                    let strides = if turned { [1, line] } else { [line, 1] };
+                    Host::new(&g, data, offset, &[rows, cols], &strides)
+                };
+                let (a, b) = (laid(m, k, turned[0], 1), laid(k, n, turned[1], 2));
+                let out = Host::dense(&g, vec![7.0f32; m * n + 8], &[m * n + 8]);
+                let view = GpuView { shape: &[m, n], strides: &[n, 1], offset: 4, ..out.view() };
+                matmul_as(&mut g.lock(), wanted, &a.view(), &b.view(), &view, &Epilogue::default()).unwrap();
+                let got: Vec<f32> = down(&g, &out.buffer, out.data.len());
+                let want: Vec<f64> =
+                    indices(&[m, n]).map(|i| (0..k).map(|q| a.f64(&[i[0], q]) * b.f64(&[q, i[1]])).sum()).collect();
+                let what = format!("{wanted:?} {m}x{k}x{n} {turned:?}");
+                close(&what, &got[4..4 + m * n], &want, 1e-6 * (k as f64 + 4.0).sqrt());
+                assert!(got[..4].iter().chain(&got[4 + m * n..]).all(|&x| x == 7.0), "{what}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_few_rows_and_columns_go_along_where_that_saves_tiles() {
+    for (rows, cols, want) in [
+        (129, 131, [1, 4]),
+        (33, 64, [1, 0]),
+        (66, 36, [2, 4]),
+        (64, 36, [0, 4]),
+        (33, 33, [1, 1]),
+        (37, 37, [0, 0]),
+        (128, 128, [0, 0]),
+        // tiles of their own, or of few rows
+        (4, 3, [0, 0]),
+        (32, 2, [0, 0]),
+        // 289 tiles instead of 256
+        (513, 513, [0, 0]),
+    ] {
+        assert_eq!(matmul_whole::beyond(rows, cols), want, "{rows} x {cols}");
+    }
+}
+
+#[test]
 fn one_dispatch_and_one_pipeline_for_layouts_of_any_alignment() {
     let Some(g) = device() else { return };
     let wanted = Variant::Auto;
-    // the wave's aligned layouts have pipelines of their own, the others share one
-    check(&g, wanted, &Case { mnk: [40, 40, 40], offset: 1, ..PLAIN });
+    // software adapters have a pipeline for each way of lying, the others share one
+    check(&g, wanted, &Case { mnk: [40, 40, 40], a_order: &[1, 0], offset: 1, ..PLAIN });
     let before = g.lock().counters();
     let bias = Some(&[1, 44][..]);
-    check(&g, wanted, &Case { mnk: [36, 44, 52], a_order: &[1, 0], offset: 1, bias, act: Act::Relu, ..PLAIN });
+    check(&g, wanted, &Case { mnk: [52, 44, 36], a_order: &[1, 0], offset: 1, bias, act: Act::Relu, ..PLAIN });
     let after = g.lock().counters();
     assert_eq!(after.dispatches - before.dispatches, 1);
     assert_eq!(after.pipelines, before.pipelines);
@@ -266,11 +326,16 @@ fn every_configuration_is_valid() {
             out_by_quads: bits & 4 != 0,
             rows: 32,
             ragged: [false; 2],
+            beyond: [0; 2],
         };
         for wide in [false, true] {
-            for ragged in [[false, false], [true, false], [false, true]] {
+            for ragged in [[false, false], [true, false], [false, true], [true, true]] {
                 for rows in [4, 8, 16, 32].into_iter().filter(|&rows| rows == 32 || !lies.a_along_rows) {
                     let lies = matmul_whole::Lies { rows, ragged, ..lies };
+                    crate::gpu::testing::check_wgsl(&matmul_whole::text("matmul whole", lies, wide, 40));
+                }
+                for beyond in [[1, 0], [0, 2], [4, 1]] {
+                    let lies = matmul_whole::Lies { ragged, beyond, ..lies };
                     crate::gpu::testing::check_wgsl(&matmul_whole::text("matmul whole", lies, wide, 40));
                 }
             }

@@ -1,102 +1,228 @@
-//! The product on software adapters where both operands are loaded by whole quads: NOTE [Two cores] in `matmul.rs`.
+//! The product on software adapters where both operands are contiguous one way or the other: NOTE [Two cores] in `matmul.rs`.
 //!
 //! What lies past an edge is loaded from the last row or column there is and its results are not stored, so that no load
-//! stands in a branch. Past the depth's end both operands are zeros: only one that lies across the depth can get there.
-//! Where there are few rows, lanes load one or two of them (the `lean` variant). What is contiguous but not aligned is loaded by the words that
-//! hold it, which costs a quarter to a half more.
+//! stands in a branch. Past the depth's end both operands are zeros: only one that lies across the depth can get there where quads are
+//! aligned. Where there are few rows, lanes load one or two of them (the `lean` variant). What is contiguous but not aligned is loaded by
+//! aligned quads all the same, each once, and shifted. One to four rows or columns that are left over go along with the last tile.
 
 use super::matmul::{BASE, Core, PUT};
-use super::{quad, source};
+use super::{XYZW, quad, source};
 use crate::error::Result;
 use crate::gpu::{KernelId, KernelSource, Recorder};
+use std::fmt::Write;
 
 /// Buffers that are read.
 const READ: usize = 5;
+/// The most rows or columns that go along with a tile.
+const BEYOND: usize = 4;
 
-/// An operand's addresses and its 4x4 blocks, a row of a (or a column of b) in each quad.
-const OPERAND: &str = "
-fn NAME_start(i: u32) -> vec4<u32> {
-    if NAME_TURNED { return vec4<u32>(NAME_at + min(i, (P.COUNT - 1u) / 4u * 4u)); }
-    return NAME_at + min(i + vec4<u32>(0u, 1u, 2u, 3u), vec4<u32>(P.COUNT - 1u)) * P.NAME.ACROSS;
+/// The addresses and the 4x4 blocks of an operand that lies along the depth: a row of a (or a column of b) in each quad.
+const DEEP: &str = "
+fn NAME_start(i: u32, k: u32) -> vec4<u32> {
+    let start = NAME_at + min(i + vec4<u32>(0u, 1u, 2u, 3u), vec4<u32>(P.COUNT - 1u)) * P.NAME.ACROSS;
+    NAME_first_x(start.x + k);
+    NAME_first_y(start.y + k);
+    NAME_first_z(start.z + k);
+    NAME_first_w(start.w + k);
+    return start;
 }
 
 fn NAME_block(start: vec4<u32>, k: u32, end: u32) -> Block {
-    if !NAME_TURNED {
-        let at = start + k;
-        return Block(NAME_deep(at.x, k, end), NAME_deep(at.y, k, end), NAME_deep(at.z, k, end), NAME_deep(at.w, k, end));
-    }
-    let q = k + vec4<u32>(0u, 1u, 2u, 3u);
-    let at = start + min(q, vec4<u32>(end - 1u)) * P.NAME.DEPTH;
-    let none = q >= vec4<u32>(end);
+    let at = start + k;
     return Block(
-        select(NAME_quad(at.x), vec4<f32>(), none.x),
-        select(NAME_quad(at.y), vec4<f32>(), none.y),
-        select(NAME_quad(at.z), vec4<f32>(), none.z),
-        select(NAME_quad(at.w), vec4<f32>(), none.w),
+        NAME_deep_x(at.x, k, end),
+        NAME_deep_y(at.y, k, end),
+        NAME_deep_z(at.z, k, end),
+        NAME_deep_w(at.w, k, end),
     );
 }
 ";
 
-/// The same for few rows, which lie along the depth: each lane's own come last, as `Core::accumulating` takes them.
+/// The same for few rows: each lane's own come last, as `Core::accumulating` takes them.
 const FEW: &str = "
-fn a_start(i: u32) -> vec2<u32> {
-    return a_at + min(select(vec2(i % ROWS), vec2(i, i + 1u), OWN > 1u), vec2(P.rows - 1u)) * P.a.row;
+fn a_start(i: u32, k: u32) -> vec2<u32> {
+    let start = a_at + min(select(vec2(i % ROWS), vec2(i, i + 1u), OWN > 1u), vec2(P.rows - 1u)) * P.a.row;
+    if OWN > 1u { a_first_x(start.x + k); }
+    a_first_y(start.y + k);
+    return start;
 }
 
 fn a_block(start: vec2<u32>, k: u32, end: u32) -> Block {
     let at = start + k;
-    let last = a_deep(at.y, k, end);
-    if OWN > 1u { return Block(vec4<f32>(), vec4<f32>(), a_deep(at.x, k, end), last); }
+    let last = a_deep_y(at.y, k, end);
+    if OWN > 1u { return Block(vec4<f32>(), vec4<f32>(), a_deep_x(at.x, k, end), last); }
     return Block(vec4<f32>(), vec4<f32>(), vec4<f32>(), last);
 }
 ";
 
-/// Four neighbours from an element on, where quads are aligned, and along the depth, where its end is a quad's.
-const ALIGNED: &str = "
-fn NAME_quad(at: u32) -> vec4<f32> { return quad(BUFFER4[at / 4u]); }
-fn NAME_deep(at: u32, k: u32, end: u32) -> vec4<f32> { return NAME_quad(at); }
-";
+/// The same across the depth: a step of it in each quad.
+const ACROSS: &str = "
+fn NAME_start(i: u32, k: u32) -> u32 {
+    return NAME_at + NAME_inside(i);
+}
 
-/// The same where they are not: one by one.
-const SINGLY: &str = "
-fn NAME_quad(at: u32) -> vec4<f32> {
-    let e = min(at + vec4<u32>(0u, 1u, 2u, 3u), vec4<u32>(arrayLength(&BUFFER) - 1u));
-    return vec4(BUFFER[e.x], BUFFER[e.y], BUFFER[e.z], BUFFER[e.w]);
+fn NAME_block(start: u32, k: u32, end: u32) -> Block {
+    let q = k + vec4<u32>(0u, 1u, 2u, 3u);
+    let at = start + min(q, vec4<u32>(end - 1u)) * P.NAME.DEPTH;
+    let none = q >= vec4<u32>(end);
+    let far = NAME_far(k, end);
+    return Block(
+        select(NAME_quad(at.x, FAR0), vec4<f32>(), none.x),
+        select(NAME_quad(at.y, FAR1), vec4<f32>(), none.y),
+        select(NAME_quad(at.z, FAR2), vec4<f32>(), none.z),
+        select(NAME_quad(at.w, FAR3), vec4<f32>(), none.w),
+    );
 }
 ";
 
-/// The same along the depth by long words, two or three of which hold the four.
-const WORDS: &str = "
-fn NAME_quad(at: u32) -> vec4<f32> {
-    let word = min(at / 2u + vec3<u32>(0u, 1u, 2u), vec3<u32>(arrayLength(&BUFFER4) * 2u - 1u));
-    let x = BUFFER4[word.x / 2u][word.x % 2u];
-    let y = BUFFER4[word.y / 2u][word.y % 2u];
-    let z = BUFFER4[word.z / 2u][word.z % 2u];
-    let even = vec4(u32(x), u32(x >> 32u), u32(y), u32(y >> 32u));
-    return bitcast<vec4<f32>>(select(even, vec4(even.yzw, u32(z)), at % 2u == 1u));
+/// Four neighbours along the depth in the place x, y, z or w of a block, where quads are aligned and the depth ends with one.
+const DEEP_ALIGNED: &str = "
+fn NAME_first_PLACE(at: u32) {}
+fn NAME_deep_PLACE(at: u32, k: u32, end: u32) -> vec4<f32> { return quad(BUFFER4[at / 4u]); }
+";
+
+/// The same where they are not: a step loads the quad with the rest of its four, which the next step begins with.
+const DEEP_RAGGED: &str = "
+var<private> NAME_PLACE: vec4<f32>;
+fn NAME_first_PLACE(at: u32) { NAME_PLACE = NAME_held(at); }
+fn NAME_deep_PLACE(at: u32, k: u32, end: u32) -> vec4<f32> {
+    let next = NAME_held(at + 4u);
+    let v = shifted(at, NAME_PLACE, next.xyz);
+    NAME_PLACE = next;
+    return select(v, vec4<f32>(), (k + vec4<u32>(0u, 1u, 2u, 3u)) >= vec4<u32>(end));
 }
 ";
 
-/// Along the depth, with zeros past its end.
-const ENDS: &str = "
-fn NAME_deep(at: u32, k: u32, end: u32) -> vec4<f32> {
-    return select(NAME_quad(at), vec4<f32>(), (k + vec4<u32>(0u, 1u, 2u, 3u)) >= vec4<u32>(end));
+/// Four neighbours across the depth, where quads are aligned.
+const ACROSS_ALIGNED: &str = "
+fn NAME_inside(i: u32) -> u32 { return min(i, (P.COUNT - 1u) / 4u * 4u); }
+fn NAME_far(k: u32, end: u32) -> vec2<f32> { return vec2<f32>(); }
+fn NAME_quad(at: u32, rest: vec3<f32>) -> vec4<f32> { return quad(BUFFER4[at / 4u]); }
+";
+
+/// The same where they are not: the next lane has the rest of a lane's four, and the rest of the last lane's, for four depths, is shared
+/// out among all lanes. So lanes go on past the last column: what they load there, the next row or whatever the buffer ends with, is in
+/// nobody's result.
+const ACROSS_RAGGED: &str = "
+var<private> NAME_lane: u32;
+var<private> NAME_past: u32;
+fn NAME_inside(i: u32) -> u32 {
+    NAME_lane = i % 32u / 4u;
+    NAME_past = NAME_at + i - NAME_lane * 4u + 32u;
+    return i;
+}
+fn NAME_far(k: u32, end: u32) -> vec2<f32> {
+    let at = (NAME_past + min(k + NAME_lane / 2u, end - 1u) * P.NAME.DEPTH) / 4u * 4u + NAME_lane % 2u * 2u;
+    let e = min(vec2(at, at + 1u), vec2(arrayLength(&BUFFER) - 1u));
+    return vec2(BUFFER[e.x], BUFFER[e.y]);
+}
+fn NAME_quad(at: u32, rest: vec3<f32>) -> vec4<f32> {
+    let own = NAME_held(at);
+    return shifted(at, own, select(subgroupShuffleDown(own.xyz, 1u), rest, NAME_lane == 7u));
 }
 ";
 
-fn loads(name: &str, buffer: &str, ragged: bool, by_words: bool) -> String {
-    let text = match (ragged, by_words) {
-        (false, _) => ALIGNED.to_string(),
-        (true, true) => WORDS.to_string() + ENDS,
-        (true, false) => SINGLY.to_string() + ENDS,
+/// The aligned quad that holds an element, or the buffer's last one.
+const HELD: &str = "
+fn NAME_held(at: u32) -> vec4<f32> { return quad(BUFFER4[min(at / 4u, arrayLength(&BUFFER4) - 1u)]); }
+";
+
+/// Four neighbours of two aligned quads, from the place that an address has in the first.
+const SHIFTED: &str = "
+fn shifted(at: u32, a: vec4<f32>, b: vec3<f32>) -> vec4<f32> {
+    let two = (at & 2u) != 0u;
+    let x = select(a, vec4(a.zw, b.xy), two);
+    return select(x, vec4(x.yzw, select(b.x, b.z, two)), (at & 1u) != 0u);
+}
+";
+
+/// What loads an operand. `across` is how it lies; `few` is for a's few rows.
+fn loads(name: &str, across: bool, ragged: bool, few: bool) -> String {
+    let each = |text: &str| XYZW.map(|place| text.replace("PLACE", place)).concat();
+    let quads = match (across, ragged) {
+        (false, false) => each(DEEP_ALIGNED),
+        (false, true) => HELD.to_string() + &each(DEEP_RAGGED),
+        (true, false) => ACROSS_ALIGNED.to_string(),
+        (true, true) => HELD.to_string() + ACROSS_RAGGED,
     };
-    text.replace("NAME", name).replace("BUFFER", buffer)
+    let block = match across {
+        _ if few => FEW,
+        true => ACROSS,
+        false => DEEP,
+    };
+    // a's rows lie across its depth, b's columns
+    let (count, step, depth) = if name == "a" { ("rows", "row", "col") } else { ("cols", "col", "row") };
+    // what the lanes share out: a pair each, two of which are a depth's
+    let far = |i: usize| match ragged {
+        true => {
+            let from = |x: &str, lane: usize| format!("subgroupBroadcast(far.{x}, {lane}u)");
+            format!("vec3({}, {}, {})", from("x", 2 * i), from("y", 2 * i), from("x", 2 * i + 1))
+        }
+        false => "vec3<f32>()".into(),
+    };
+    let far = [far(0), far(1), far(2), far(3)];
+    let words = [
+        ("FAR0", &far[0][..]),
+        ("FAR1", &far[1]),
+        ("FAR2", &far[2]),
+        ("FAR3", &far[3]),
+        ("NAME", name),
+        ("BUFFER", if name == "a" { "A" } else { "B" }),
+        ("COUNT", count),
+        ("ACROSS", step),
+        ("DEPTH", depth),
+    ];
+    words.iter().fold(quads + block, |s, (word, by)| s.replace(word, by))
 }
 
-fn operand(name: &str, count: &str, across: &str, depth: &str) -> String {
-    let words = [("NAME", name), ("COUNT", count), ("ACROSS", across), ("DEPTH", depth)];
-    words.iter().fold(OPERAND.to_string(), |s, (word, by)| s.replace(word, by))
+/// How many of a result's rows and columns go along with the last tile of 32 x 32, at most four (rounded up to 1, 2 or 4): where that
+/// saves enough tiles, for it makes each of them up to a quarter dearer.
+pub(super) fn beyond(rows: usize, cols: usize) -> [u32; 2] {
+    let more = [rows, cols].map(|n| if n > SIDE && n % SIDE <= BEYOND { n % SIDE } else { 0 });
+    let tiles = |n: usize, more: usize| n.div_ceil(SIDE) - usize::from(more > 0);
+    if 4 * tiles(rows, 0) * tiles(cols, 0) >= 5 * tiles(rows, more[0]) * tiles(cols, more[1]) {
+        more.map(|n| if n == 0 { 0 } else { n.next_power_of_two() as u32 })
+    } else {
+        [0; 2]
+    }
 }
+
+/// Rows and columns of a tile that is not of few rows.
+const SIDE: usize = 32;
+
+/// The sums of so many rows and columns beyond a tile, and what loads their operands: a pair by each lane, for all of them.
+fn beyond_text([rows, cols]: [u32; 2]) -> String {
+    let mut s = String::from(include_str!("../../../shaders/matmul_beyond.wgsl"));
+    let shared =
+        |name: &str, i: usize, l: usize| format!("subgroupBroadcast({name}.{}, {}u)", XYZW[l % 2], 2 * i + l / 2);
+    let mut sums = |name: &str, count: u32, term: &dyn Fn(usize, usize) -> String| {
+        // writing to a String cannot fail
+        for i in 0..count {
+            let _ = writeln!(s, "var<private> {name}{i}: vec4<f32>;");
+        }
+        let _ = writeln!(s, "fn multiply_{name}(a: Block, b: Block, far_a: vec2<f32>, far_b: vec2<f32>) {{");
+        for (i, l) in (0..count as usize).flat_map(|i| (0..4).map(move |l| (i, l))) {
+            let _ = writeln!(s, "    {name}{i} += {};", term(i, l));
+        }
+        let of = |i: u32| if i < count { format!("{name}{i}") } else { "vec4<f32>()".into() };
+        let _ =
+            writeln!(s, "}}\nfn all_{name}() -> Block {{ return Block({}, {}, {}, {}); }}", of(0), of(1), of(2), of(3));
+    };
+    sums("below", rows, &|i, l| format!("{} * b.{}", shared("far_a", i, l), XYZW[l]));
+    sums("beside", cols, &|i, l| {
+        let x = XYZW[l];
+        format!("vec4(a.x.{x}, a.y.{x}, a.z.{x}, a.w.{x}) * {}", shared("far_b", l, i))
+    });
+    let _ = writeln!(s, "const BELOW: bool = {};\nconst BESIDE: bool = {};", rows > 0, cols > 0);
+    s
+}
+
+/// Where nothing goes along.
+const NONE_BEYOND: &str = "
+fn multiply_beyond(a: Block, b: Block, k: u32, end: u32) {}
+fn put_beyond(row0: u32, col0: u32, lane: u32) {}
+fn begin_beyond(row0: u32, col0: u32, lane: u32) {}
+";
 
 /// How the operands and the result lie.
 #[derive(Clone, Copy, Debug)]
@@ -111,59 +237,60 @@ pub(super) struct Lies {
     pub rows: u32,
     /// Quads of a, and of b, are not aligned.
     pub ragged: [bool; 2],
+    /// Rows, and columns, that go along with the last tile: see [`beyond`].
+    pub beyond: [u32; 2],
 }
 
 /// The kernel for operands that lie so.
 pub(super) fn kernel(rec: &mut Recorder, lies: Lies, param_words: usize) -> Result<KernelId> {
     let part = |yes: bool, name: &'static str| if yes { name } else { "" };
     let name = format!(
-        "matmul whole{}{}{}{}{}{}",
+        "matmul whole{}{}{}{}{}{}{}",
         lies.rows,
         part(lies.a_along_rows, " a'"),
         part(lies.b_along_depth, " b'"),
         part(!lies.out_by_quads, " singly"),
         part(lies.ragged[0], " ragged a"),
         part(lies.ragged[1], " ragged b"),
+        if lies.beyond == [0; 2] { String::new() } else { format!(" and {} by {}", lies.beyond[0], lies.beyond[1]) },
     );
     let wide = rec.wide_loads();
     rec.kernel(&name, || Ok(text(&name, lies, wide, param_words)))
 }
 
 pub(super) fn text(name: &str, lies: Lies, wide: bool, param_words: usize) -> KernelSource {
-    // multiply() wants a row of a in each of a's quads, and a step of the depth in each of b's
+    // multiply_tile() wants a row of a in each of a's quads, and a step of the depth in each of b's
     let turn = |name: &str, yes: bool| if yes { format!("turn({name}, true)") } else { name.to_string() };
     let head = format!(
         "const ROWS: u32 = {}u;
 const OWN: u32 = {}u;
-const a_TURNED: bool = {};
-const b_TURNED: bool = {};
-fn multiply(a: Block, b: Block) {{ multiply_blocks({}, {}); }}\n",
+fn multiply(a_loaded: Block, b_loaded: Block, k: u32, end: u32) {{
+    let a = {};
+    let b = {};
+    multiply_tile(a, b);
+    multiply_beyond(a, b, k, end);
+}}\n",
         lies.rows,
         lies.rows.div_ceil(8),
-        lies.a_along_rows,
-        !lies.b_along_depth,
-        turn("a", lies.a_along_rows),
-        turn("b", lies.b_along_depth),
+        turn("a_loaded", lies.a_along_rows),
+        turn("b_loaded", lies.b_along_depth),
     );
     let (out, put) = match lies.out_by_quads {
         true => ("alias Out = Quad;\n", include_str!("../../../shaders/matmul_put_whole.wgsl")),
         false => ("alias Out = f32;\nfn aim(col: u32) {}\n", PUT),
     };
-    let a = if lies.rows < 32 { FEW.to_string() } else { operand("a", "rows", "row", "col") };
-    // where they are turned the words of a quad are more than its elements are worth
-    let a_loads = loads("a", "A", lies.ragged[0], wide && !lies.a_along_rows);
-    let b_loads = loads("b", "B", lies.ragged[1], wide && lies.b_along_depth);
+    let few = (lies.rows as usize) < SIDE;
     let pieces = [
         quad(wide),
         out,
         BASE,
         put,
-        &Core::Whole(lies.rows).accumulating("multiply_blocks"),
+        SHIFTED,
+        &Core::Whole(lies.rows).accumulating("multiply_tile"),
         &head,
-        &a_loads,
-        &b_loads,
-        &a,
-        &operand("b", "cols", "col", "row"),
+        &loads("a", lies.a_along_rows, lies.ragged[0], few),
+        &loads("b", !lies.b_along_depth, lies.ragged[1], false),
+        &if lies.beyond == [0; 2] { NONE_BEYOND.to_string() } else { beyond_text(lies.beyond) },
         include_str!("../../../shaders/matmul_whole.wgsl"),
     ];
     source(name, &pieces, READ, 1, param_words)
