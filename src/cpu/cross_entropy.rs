@@ -215,11 +215,20 @@ mod tests {
         let y = View::from_slice(&log, &shape, &sx);
         let total = nll_loss(ViewMut::from_slice(&mut losses, &each, &st), y, vt, w, -7, reduction).unwrap();
         let alone = cross_entropy(ViewMut::from_slice(&mut found, &each, &st), vx, vt, w, -7, reduction).unwrap();
-        assert_eq!((&found, alone), (&losses, total), "{shape:?} {reduction:?}");
+        assert_eq!(alone, total, "{shape:?} {reduction:?}");
+        near(&found, &losses);
         nll_loss_grad(ViewMut::from_slice(&mut mid, &shape, &sx), vg, vt, w, -7, reduction, total).unwrap();
         softmax_grad(ViewMut::from_slice(&mut want, &shape, &sx), View::from_slice(&mid, &shape, &sx), y, 1, true);
         cross_entropy_grad(ViewMut::from_slice(&mut got, &shape, &sx), y, vg, vt, w, -7, reduction, total).unwrap();
-        assert_eq!(got, want, "{shape:?} {reduction:?}");
+        near(&got, &want);
+    }
+
+    /// Softmax alone adds short rows in another order.
+    fn near<T: Number>(got: &[T], want: &[T]) {
+        let digits = if size_of::<T>() == 4 { 2e-6 } else { 1e-14 };
+        for (g, w) in got.iter().zip(want).map(|(g, w)| (g.to_f64(), w.to_f64())) {
+            assert!((g - w).abs() <= digits * w.abs().max(1.0), "{g} {w}");
+        }
     }
 
     #[test]
