@@ -1,10 +1,10 @@
 // Layer normalisation of rows that lanes hold in variables: for software adapters. Weight and bias are loaded once for all rows
-// that a workgroup takes. Declared elsewhere: Quad and quad(), SIZE, ROWS, own_row(), own_lane(), row_total(), row_squares(), and
+// that a workgroup takes. Declared elsewhere: Quad and quad(), SIZE, ROWS, UNIT, own_row(), own_lane(), row_total(), row_squares(), and
 // over a lane's quads load_factors(), load_v(), sum_of(), squares() (which subtracts the mean) and finish().
 
 struct Params {
     rows: u32,
-    // in fours, as are all places but those of the statistics
+    // in places of UNIT elements, as are all but those of the statistics
     n: u32,
     // rows one after another
     each: u32,
@@ -33,7 +33,7 @@ fn main(
 ) {
     let first = own_row(wg.x + wg.y * groups.x, P.each, t);
     let lane = own_lane(t);
-    let length = f32(4u * P.n);
+    let length = f32(UNIT * P.n);
     load_factors(lane);
     let end = min(first + P.each * ROWS, P.rows);
     for (var row = first; row < end; row += ROWS) {

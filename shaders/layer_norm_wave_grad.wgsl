@@ -1,11 +1,11 @@
 // The gradient of layer normalisation for its input, of rows that lanes hold in variables: for software adapters. The weight is
-// loaded once for all rows that a workgroup takes. Declared elsewhere: Quad and quad(), SIZE, ROWS, own_row(), own_lane(),
+// loaded once for all rows that a workgroup takes. Declared elsewhere: Quad and quad(), SIZE, ROWS, UNIT, own_row(), own_lane(),
 // row_total(), row_slopes(), and over a lane's quads load_factors(), load_v(), load_g(), shifts() (which weighs g), slopes() (which
 // normalises v) and finish().
 
 struct Params {
     rows: u32,
-    // in fours, as are all places but those of the statistics
+    // in places of UNIT elements, as are all but those of the statistics
     n: u32,
     // rows one after another
     each: u32,
@@ -33,7 +33,7 @@ fn main(
 ) {
     let first = own_row(wg.x + wg.y * groups.x, P.each, t);
     let lane = own_lane(t);
-    let length = f32(4u * P.n);
+    let length = f32(UNIT * P.n);
     load_factors(lane);
     let end = min(first + P.each * ROWS, P.rows);
     for (var row = first; row < end; row += ROWS) {

@@ -4,7 +4,7 @@
 
 struct Params {
     rows: u32,
-    // in fours, as are all places
+    // in quads, as are all places; of ragged rows in elements
     n: u32,
     x: u32,
     out: u32,

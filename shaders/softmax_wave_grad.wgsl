@@ -3,7 +3,7 @@
 
 struct Params {
     rows: u32,
-    // in fours, as are all places
+    // in quads, as are all places; of ragged rows in elements
     n: u32,
     y: u32,
     grad: u32,

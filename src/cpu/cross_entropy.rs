@@ -25,7 +25,7 @@ fn sizes(shape: &[usize], contiguous: bool) -> [usize; 3] {
     [shape[0], shape[1], shape[2]]
 }
 
-/// The loss of [`super::loss::nll_loss`] over the logarithm of the softmax of logits: the same numbers as if that were stored.
+/// The loss of [`super::loss::nll_loss`] over the logarithm of the softmax of logits, which is not stored.
 pub fn cross_entropy<T: Number>(
     out: ViewMut<T>,
     x: View<T>,

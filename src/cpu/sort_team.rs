@@ -61,8 +61,7 @@ impl<K: Ord + Copy + Send + Sync> Room<K> {
                     let (middle, high) = ((low + width).min(n), (low + 2 * width).min(n));
                     let end = high.min(part.end);
                     // SAFETY: places `at..end` of the other block are this thread's.
-                    let out = unsafe { to.get().add(at) };
-                    merge(&from[low..middle], &from[middle..high], at - low..end - low, out);
+                    unsafe { merge(&from[low..middle], &from[middle..high], at - low..end - low, to.get().add(at)) };
                     at = end;
                 }
             });
@@ -82,8 +81,11 @@ fn split<K: Ord>(a: &[K], b: &[K], count: usize) -> usize {
     low
 }
 
-/// Writes these places of two merged runs to `out`, which has room for them.
-fn merge<K: Ord + Copy>(a: &[K], b: &[K], places: Range<usize>, out: *mut K) {
+/// Writes these places of two merged runs to `out`.
+///
+/// # Safety
+/// `out` has room for them, which overlaps no run.
+unsafe fn merge<K: Ord + Copy>(a: &[K], b: &[K], places: Range<usize>, out: *mut K) {
     let (i, last) = (split(a, b, places.start), split(a, b, places.end));
     let (mut a, mut b) = (&a[i..last], &b[places.start - i..places.end - last]);
     let mut to = out;
@@ -143,7 +145,8 @@ mod tests {
         for start in 0..=9 {
             for end in start..=9 {
                 let mut out = vec![-1; end - start];
-                merge(&a, &b, start..end, out.as_mut_ptr());
+                // SAFETY: it has as many.
+                unsafe { merge(&a, &b, start..end, out.as_mut_ptr()) };
                 assert_eq!(out, all[start..end]);
             }
         }

@@ -20,6 +20,9 @@ use std::fmt::Write;
 /// Invocations in a workgroup: one wave on the widest hardware, two on most.
 const GROUP: u32 = 64;
 
+/// From so many elements on a software adapter takes those beyond the last whole quad apart.
+const APART: usize = 1 << 14;
+
 /// How an operand lies along the innermost dim of the iteration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Class {
@@ -217,7 +220,34 @@ pub fn run(
         strides.push(order.iter().map(|&d| s[d]).collect());
     }
     let operands: SmallVec<[&[usize]; 8]> = strides.iter().map(|s| &s[..]).collect();
-    let (sizes, strides) = collapse(&sizes, &operands);
+    let (mut sizes, strides) = collapse(&sizes, &operands);
+    let last = sizes.len() - 1;
+    let whole = sizes[last] / 4 * 4;
+    if rec.software() && last == 0 && sizes[last] > whole && whole >= APART {
+        // the code for the end of a row would be executed for all: the end has a dispatch of its own
+        let rest = sizes[last] - whole;
+        for (start, count) in [(0, whole), (whole, rest)] {
+            sizes[last] = count;
+            launch(rec, p, scalars, &Piece { loads, stores, sizes: &sizes, strides: &strides, start })?;
+        }
+    } else {
+        launch(rec, p, scalars, &Piece { loads, stores, sizes: &sizes, strides: &strides, start: 0 })?;
+    }
+    Ok(true)
+}
+
+/// What one dispatch computes: the operands from a place along the innermost dim on, with collapsed sizes and strides.
+struct Piece<'a> {
+    loads: &'a [GpuView<'a>],
+    stores: &'a [GpuView<'a>],
+    sizes: &'a [usize],
+    strides: &'a [Dims],
+    start: usize,
+}
+
+fn launch(rec: &mut Recorder, p: &Program, scalars: &[Scalar], piece: &Piece<'_>) -> Result<()> {
+    let Piece { loads, stores, sizes, strides, start } = *piece;
+    let raw = is_raw(p);
     let rank = sizes.len();
     let inner = sizes[rank - 1];
     let width = if rank == 1 || inner >= 4 { 4 } else { 1 };
@@ -227,7 +257,8 @@ pub fn run(
     for (k, v) in loads.iter().chain(stores).enumerate() {
         let written = k >= loads.len();
         let s = &strides[k];
-        let class = classify(v.offset, s, &sizes, width);
+        let offset = v.offset + start * s[rank - 1];
+        let class = classify(offset, s, sizes, width);
         if written {
             let gaps = sizes.iter().zip(s).any(|(&n, &s)| n > 1 && s == 0);
             ensure!(!gaps, Device, "a kernel would store to an expanded tensor");
@@ -237,7 +268,7 @@ pub fn run(
             class,
             dtype: if raw { raw_dtype(v.dtype) } else { v.dtype },
             slot: slots.slot(v.buffer, written),
-            offset: v.offset as u32,
+            offset: offset as u32,
             strides: s.iter().map(|&s| s as u32).collect(),
         });
     }
@@ -288,8 +319,7 @@ pub fn run(
             param_bytes,
         })
     })?;
-    rec.dispatch(k, &slots.buffers, &params, units.div_ceil(GROUP))?;
-    Ok(true)
+    rec.dispatch(k, &slots.buffers, &params, units.div_ceil(GROUP))
 }
 
 fn source(

@@ -146,8 +146,9 @@ fn computed_bytes_are_packed_back() {
             F64 => (0..n).flat_map(|i| (i as f64 * 0.37 - 9.0).to_le_bytes()).collect(),
             _ => noise(n * d.size()),
         };
-        for (from, to) in [(0, 0), (1, 0), (0, 3)] {
-            let m = n - 4;
+        // whole quads, and some beyond
+        for (from, to, m) in [(0, 0, n - 4), (1, 0, n - 4), (0, 3, n - 4), (0, 4, n - 5), (4, 0, n - 6), (1, 4, n - 7)]
+        {
             let l = |offset| Layout { offset, ..Layout::contiguous(&[m][..]) };
             let (a, b) = (up(&g, &data), up(&g, &data));
             let (x, y) = (l(from), l(to));
@@ -161,7 +162,7 @@ fn computed_bytes_are_packed_back() {
                     BF16 => bf16::from_le_bytes([b[0], b[1]]).is_nan(),
                     _ => false,
                 };
-                assert!(want == have || nan(want) && nan(have), "{d:?} {from}->{to} at {i}: {want:?} {have:?}");
+                assert!(want == have || nan(want) && nan(have), "{d:?} {from}->{to} {m} at {i}: {want:?} {have:?}");
             }
             assert_eq!(got[..to * size], data[..to * size]);
             assert_eq!(got[(to + m) * size..], data[(to + m) * size..]);

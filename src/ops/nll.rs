@@ -85,8 +85,8 @@ fn class_dim(ndim: usize) -> usize {
     usize::from(ndim > 1)
 }
 
-/// Sizes and strides as the CPU kernels take them: `[N, C, S]` and `[N, S]`. Dims behind the classes are contiguous where there
-/// are several.
+/// Sizes and strides as the CPU kernels take them: `[N, C, S]` and `[N, S]`. Where there are several dims behind the classes, whoever
+/// launches a kernel sees to it that they lie as one.
 struct Lifted {
     shape: Dims,
     strides: Dims,
@@ -116,7 +116,13 @@ impl Lifted {
     /// One dim in the place of all from `at` on.
     fn join(&mut self, at: usize) {
         let size = self.shape[at..].iter().product();
-        let stride = if self.shape.len() > at { self.strides[self.shape.len() - 1] } else { 1 };
+        // dims of one element have any stride
+        let mut long =
+            (at..self.shape.len()).filter(|&d| self.shape[d] != 1).map(|d| (self.shape[d], self.strides[d])).rev();
+        let stride = long.next().map_or(1, |(n, s)| {
+            debug_assert!(size == 0 || long.try_fold(n * s, |want, (n, s)| (s == want).then_some(n * s)).is_some());
+            s
+        });
         self.shape.truncate(at);
         self.strides.truncate(at);
         self.shape.push(size);
@@ -212,7 +218,7 @@ impl Op for NllLoss {
         let weight = cx.saved(2)?;
         let op = NllLossGrad { op: *self, shape: cx.input_meta(0).shape, weighted: weight.is_some() };
         let total = cx.output(1)?.detach();
-        let (g, target) = (&dense(g)?, cx.input(1)?);
+        let (g, target) = (&g.checked().contiguous()?, cx.input(1)?);
         grads[0] = Some(match weight {
             Some(weight) => apply_one(op, &[g, &target, &total, &weight])?,
             None => apply_one(op, &[g, &target, &total])?,
@@ -501,10 +507,12 @@ pub(super) fn cross_entropy(x: &Tensor, target: &Tensor, o: &CrossEntropyOptions
     first.infer(&[x.meta()])?;
     let checked = check(x, target, o)?;
     let weight = o.weight.as_ref().map(dense).transpose()?;
-    let ins: SmallVec<[&Tensor; 3]> = [x, &checked.target].into_iter().chain(&weight).collect();
-    let recorded = grad_enabled() && ins.iter().any(|t| t.requires_grad());
+    let recorded = grad_enabled() && [x].into_iter().chain(&weight).any(|t| t.requires_grad());
+    // several dims behind the classes are taken as one
+    let logits = if x.dim() > 3 { x.detach().checked().contiguous()? } else { x.clone() };
+    let ins: SmallVec<[&Tensor; 3]> = [&logits, &checked.target].into_iter().chain(&weight).collect();
     // without log-probabilities kernels take row-major logits only
-    let third = if recorded || !x.is_contiguous() { Third::Logs } else { Third::Nothing };
+    let third = if recorded || !logits.is_contiguous() { Third::Logs } else { Third::Nothing };
     let infer = |metas: &[Meta]| {
         let mut outs = checked.op.specs(&metas[0], &metas[1])?;
         if third == Third::Logs {

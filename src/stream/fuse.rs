@@ -488,6 +488,12 @@ pub(super) fn absorb(kernel: &KernelCmd, next: &Cmd) -> Option<KernelCmd> {
             if !is(&first.storage, &out.storage) || !whole(first) || !whole(out) || !rest.iter().all(whole) {
                 return None;
             }
+            // behind the dim that it goes along, that is
+            if let Epilogue::LogSoftmaxGrad { dim } = epilogue
+                && first.layout.shape.get(..=dim) != out.layout.shape.get(..=dim)
+            {
+                return None;
+            }
             merged(&epilogue, rest, &k.outs)
         }
     }

@@ -209,7 +209,12 @@ pub fn cross_entropy_grad(
     let offsets = [y.offset, out.offset];
     if let Some(held) = Rows::of(rec, classes, &offsets, 2).filter(|_| inner == 1) {
         let k = wave_grad(rec, held)?;
-        return rec.dispatch(k, &buffers, &params(classes / 4, 4)?, held.groups(rows, 1) as u32);
+        return rec.dispatch(
+            k,
+            &buffers,
+            &params(classes / held.unit(), held.unit() as u32)?,
+            held.groups(rows, 1) as u32,
+        );
     }
     if inner == 1 && classes >= 4 && n.is_multiple_of(4) && offsets.iter().all(|o| o.is_multiple_of(4)) {
         let wide = rec.wide_loads();

@@ -26,12 +26,12 @@ fn wave(rec: &mut Recorder, rows: Rows, weight: bool, bias: bool) -> Result<Kern
         let (mut names, mut factors, mut value) = (String::new(), String::new(), "v# * rstd".to_string());
         if weight {
             names += &rows.variables("w");
-            factors += "w# = quad(WEIGHT[P.weight + CLAMPED]); ";
+            factors += &format!("w# = {}; ", rows.take("WEIGHT", "P.weight"));
             value += " * w#";
         }
         if bias {
             names += &rows.variables("b");
-            factors += "b# = quad(BIAS[P.bias + CLAMPED]); ";
+            factors += &format!("b# = {}; ", rows.take("BIAS", "P.bias"));
             value += " + b#";
         }
         let squares = "v# = INSIDE(v# - mean); s += v# * v#;";
@@ -97,7 +97,7 @@ pub fn layer_norm(rec: &mut Recorder, p: &LayerNorm) -> Result<()> {
     if let Some(held) = Rows::of(rec, p.n, &offsets, 4) {
         let k = wave(rec, held, p.weight.is_some(), p.bias.is_some())?;
         let each = held.turns(rows);
-        [1, 3, 4, 5, 6].into_iter().for_each(|i| params[i] /= 4);
+        [1, 3, 4, 5, 6].into_iter().for_each(|i| params[i] /= held.unit() as u32);
         params[2] = word(each)?;
         return rec.dispatch(k, &buffers, &params, held.groups(rows, each) as u32);
     }
@@ -121,8 +121,8 @@ pub fn layer_norm(rec: &mut Recorder, p: &LayerNorm) -> Result<()> {
 fn wave_grad(rec: &mut Recorder, rows: Rows, weight: bool) -> Result<KernelId> {
     let pieces = || {
         let (names, factor, weigh) = match weight {
-            true => (rows.variables("w"), "w# = quad(WEIGHT[P.weight + CLAMPED]);", "g# *= w#;"),
-            false => (String::new(), "", ""),
+            true => (rows.variables("w"), format!("w# = {};", rows.take("WEIGHT", "P.weight")), "g# *= w#;"),
+            false => (String::new(), String::new(), ""),
         };
         vec![
             rows.total("row_total", "Add"),
@@ -130,7 +130,7 @@ fn wave_grad(rec: &mut Recorder, rows: Rows, weight: bool) -> Result<KernelId> {
             names,
             rows.variables("v"),
             rows.variables("g"),
-            rows.each("fn load_factors(lane: u32)", "", factor, ""),
+            rows.each("fn load_factors(lane: u32)", "", &factor, ""),
             rows.load("v", "X"),
             rows.load("g", "GRAD"),
             rows.fold("fn shifts(lane: u32)", "vec4<f32>()", &format!("{weigh} s += INSIDE(g#);")),
@@ -193,7 +193,7 @@ pub fn layer_norm_input_grad(rec: &mut Recorder, p: &LayerNormInputGrad) -> Resu
     if let Some(held) = Rows::of(rec, p.n, &[p.grad.offset, p.x.offset, weight.offset, p.out.offset], 4) {
         let k = wave_grad(rec, held, p.weight.is_some())?;
         let each = held.turns(rows);
-        [1, 3, 4, 5, 8].into_iter().for_each(|i| params[i] /= 4);
+        [1, 3, 4, 5, 8].into_iter().for_each(|i| params[i] /= held.unit() as u32);
         params[2] = word(each)?;
         return rec.dispatch(k, &buffers, &params, held.groups(rows, each) as u32);
     }

@@ -1,8 +1,9 @@
-//! Rows of whole quads on software adapters, whose invocations run eight abreast: NOTE [Two cores] in `matmul.rs`.
+//! Rows on software adapters, whose invocations run eight abreast: NOTE [Two cores] in `matmul.rs`.
 //!
 //! There a load costs the same wherever it points, a barrier or a short loop costs more than many additions, and an `if` saves
 //! nothing. So a row is held in variables by name, by one lane where it is short, else by the fewest subgroups whose lanes hold
-//! so much; what lies past a row's end is loaded from its last quad.
+//! so much; what lies past a row's end is loaded from its last place. Rows that are no whole quads of the buffer (ragged ones) are
+//! loaded and stored element by element, which costs more, and are held in quads all the same.
 
 use super::{quad, source};
 use crate::error::Result;
@@ -13,7 +14,7 @@ use std::fmt::Write;
 const LANES: usize = 8;
 const WAVES: usize = 8;
 
-/// Loads and stores that are written out in a kernel: more take too long to compile.
+/// Quads that are loaded and stored by a kernel's text: more take too long to compile. Of ragged ones half as many.
 const WRITTEN: usize = 32;
 
 /// How a row lies in lanes.
@@ -23,19 +24,22 @@ pub(super) struct Rows {
     waves: usize,
     /// Quads of a lane.
     quads: usize,
-    /// How many of them, at the end, may lie past a row's.
+    /// How many of them, at the end, may lie past a row's, or in part.
     loose: usize,
+    /// Places are elements' in the parameters and in the buffers, not quads'.
+    ragged: bool,
 }
 
 impl Rows {
     /// For rows of `n`, of which each quad is loaded or stored so many times; None where they do not suit.
     pub fn of(rec: &Recorder, n: usize, offsets: &[usize], touches: usize) -> Option<Rows> {
-        if !rec.waves() || n == 0 || !n.is_multiple_of(4) || !offsets.iter().all(|o| o.is_multiple_of(4)) {
+        if !rec.waves() || n == 0 {
             return None;
         }
-        let (all, most) = (n / 4, WRITTEN / touches);
+        let ragged = !n.is_multiple_of(4) || !offsets.iter().all(|o| o.is_multiple_of(4));
+        let (all, most) = (n.div_ceil(4), WRITTEN / touches / if ragged { 2 } else { 1 });
         if all <= most {
-            return Some(Rows { waves: 0, quads: all, loose: 0 });
+            return Some(Rows { waves: 0, quads: all, loose: usize::from(!n.is_multiple_of(4)), ragged });
         }
         let mut waves = 1;
         while all > most * LANES * waves {
@@ -45,8 +49,13 @@ impl Rows {
         let quads = all.div_ceil(LANES * waves);
         let step = if quads > 4 { 2 } else { 1 };
         let quads = quads.next_multiple_of(step);
-        let loose = if all == quads * LANES * waves { 0 } else { step };
-        (waves <= WAVES).then_some(Rows { waves, quads, loose })
+        let loose = if n == 4 * quads * LANES * waves { 0 } else { step };
+        (waves <= WAVES).then_some(Rows { waves, quads, loose, ragged })
+    }
+
+    /// Elements to a place, by which sizes and offsets are divided that are parameters.
+    pub fn unit(self) -> usize {
+        if self.ragged { 1 } else { 4 }
     }
 
     /// How many workgroups `rows` take, if each goes over so many one after another.
@@ -68,25 +77,32 @@ impl Rows {
         [read, written, words]: [usize; 3],
     ) -> Result<KernelId> {
         let wide = rec.wide_loads();
-        let key = format!("{label} {} {} {} {wide}", self.waves, self.quads, self.loose);
+        let key = format!("{label} {} {} {} {} {wide}", self.waves, self.quads, self.loose, self.ragged);
         rec.kernel(&key, || {
             let (head, pieces) = (self.head(), pieces());
-            let all: Vec<&str> = [quad(wide), &head].into_iter().chain(pieces.iter().map(String::as_str)).collect();
+            let places = if self.ragged { "alias Quad = f32;\n" } else { quad(wide) };
+            let all: Vec<&str> = [places, &head].into_iter().chain(pieces.iter().map(String::as_str)).collect();
             Ok(source(label, &all, read, written, words))
         })
     }
 
-    /// What main functions are written with: SIZE, ROWS (that are side by side), own_row(), own_lane(), inside().
+    /// What main functions are written with: SIZE, ROWS (that are side by side), UNIT, own_row(), own_lane(), inside().
     fn head(self) -> String {
         let size = LANES * self.waves.max(1);
         let (rows, row, lane) =
             if self.waves == 0 { (LANES, "group * each * 8u + t", "0u") } else { (1, "group * each", "t") };
+        let inside = if self.ragged {
+            "vec4<u32>(4u * place) + vec4<u32>(0u, 1u, 2u, 3u) < vec4<u32>(P.n)"
+        } else {
+            "place < P.n"
+        };
         format!(
-            "const SIZE: u32 = {size}u;\nconst ROWS: u32 = {rows}u;
+            "const SIZE: u32 = {size}u;\nconst ROWS: u32 = {rows}u;\nconst UNIT: u32 = {}u;
 fn own_row(group: u32, each: u32, t: u32) -> u32 {{ return {row}; }}
 fn own_lane(t: u32) -> u32 {{ return {lane}; }}
 // a value in a row, or zeros past its end
-fn inside(place: u32, v: vec4<f32>) -> vec4<f32> {{ return select(vec4<f32>(), v, place < P.n); }}\n"
+fn inside(place: u32, v: vec4<f32>) -> vec4<f32> {{ return select(vec4<f32>(), v, {inside}); }}\n",
+            self.unit()
         )
     }
 
@@ -117,29 +133,59 @@ fn inside(place: u32, v: vec4<f32>) -> vec4<f32> {{ return select(vec4<f32>(), v
         (0..self.quads).map(|j| format!("var<private> {name}{j}: vec4<f32>;\n")).collect()
     }
 
-    /// A function of `lane` with this statement for each of a lane's quads: `#` is its number, `PLACE` where it lies in the row,
-    /// `CLAMPED` the same or the last place there is, and `INSIDE(…)` its argument, or zeros past the end.
+    /// A function of `lane` with this statement for each of a lane's quads: `#` is its number, `PLACE` which of the row's it is, and
+    /// `INSIDE(…)` its argument, or zeros past the end.
     pub fn each(self, signature: &str, before: &str, statement: &str, after: &str) -> String {
         let mut s = format!("{signature} {{\n{before}");
         let lanes = if self.waves == 0 { 1 } else { LANES * self.waves };
         for j in 0..self.quads {
             let place = format!("lane + {}u", j * lanes);
             let loose = j + self.loose >= self.quads;
-            let clamped = if loose { format!("min({place}, P.n - 1u)") } else { place.clone() };
-            let line = statement.replace('#', &j.to_string());
-            let line = if loose {
-                line.replace("INSIDE(", &format!("inside({place}, ")).replace("IF ", &format!("if {place} < P.n "))
+            let mut line = statement.replace('#', &j.to_string());
+            if loose {
+                line =
+                    line.replace("INSIDE(", &format!("inside({place}, ")).replace("IF ", &format!("if {place} < P.n "));
             } else {
-                line.replace("INSIDE(", "(").replace("IF ", "")
-            };
+                line = line.replace("INSIDE(", "(").replace("IF ", "");
+            }
+            for k in 0..if self.ragged { 4 } else { 0 } {
+                let at = format!("4u * ({place}) + {k}u");
+                let (clamped, when) = if loose {
+                    (format!("min({at}, P.n - 1u)"), format!("if {at} < P.n "))
+                } else {
+                    (at.clone(), String::new())
+                };
+                line = line.replace(&format!("CLAMPED{k}"), &clamped).replace(&format!("WHEN{k} "), &when);
+                line = line.replace(&format!("AT{k}"), &at);
+            }
+            let clamped = if loose { format!("min({place}, P.n - 1u)") } else { place.clone() };
             let _ = writeln!(s, "    {}", line.replace("CLAMPED", &clamped).replace("PLACE", &place));
         }
         s + after + "}\n"
     }
 
+    /// An expression that loads a quad of the row that starts at `at` of a buffer, for [`Rows::each`].
+    pub fn take(self, buffer: &str, at: &str) -> String {
+        if !self.ragged {
+            return format!("quad({buffer}[{at} + CLAMPED])");
+        }
+        let each = [0, 1, 2, 3].map(|k| format!("{buffer}[{at} + CLAMPED{k}]"));
+        format!("vec4<f32>({})", each.join(", "))
+    }
+
+    /// A statement that stores a quad's `value` into the row that starts at `at` of `OUT`.
+    pub fn put(self, value: &str) -> String {
+        if !self.ragged {
+            return format!("IF {{ OUT[at + PLACE] = pack({value}); }}");
+        }
+        let each = ["x", "y", "z", "w"];
+        let each: Vec<String> = (0..4).map(|k| format!("WHEN{k} {{ OUT[at + AT{k}] = put#.{}; }}", each[k])).collect();
+        format!("let put# = {value}; {}", each.join(" "))
+    }
+
     /// A function that loads the row at `at` of a buffer into the variables of a name.
     pub fn load(self, name: &str, buffer: &str) -> String {
-        let load = format!("{name}# = quad({buffer}[at + CLAMPED]);");
+        let load = format!("{name}# = {};", self.take(buffer, "at"));
         self.each(&format!("fn load_{name}(at: u32, lane: u32)"), "", &load, "")
     }
 
@@ -150,6 +196,6 @@ fn inside(place: u32, v: vec4<f32>) -> vec4<f32> {{ return select(vec4<f32>(), v
 
     /// A function that stores an expression of a quad's variables into `OUT`.
     pub fn store(self, signature: &str, value: &str) -> String {
-        self.each(signature, "", &format!("IF {{ OUT[at + PLACE] = pack({value}); }}"), "")
+        self.each(signature, "", &self.put(value), "")
     }
 }

@@ -46,17 +46,18 @@ fn wave(rec: &mut Recorder, rows: Rows, want: Want) -> Result<KernelId> {
         Want::Log => ("log_softmax wave", ""),
         Want::Totals => ("softmax totals wave", ""),
     };
-    let results = |value: &str| {
-        let store = format!("IF {{ OUT[at + PLACE] = pack({value}); }}");
-        rows.each(FINISH, "    let at = P.out + row * P.n;\n", &store, "")
-    };
+    let results = |value: &str| rows.each(FINISH, "    let at = P.out + row * P.n;\n", &rows.put(value), "");
     let finish = || match want {
         Want::Softmax => results("v# / sum"),
         Want::Log => results("v# - m_log(sum)"),
         Want::Totals => {
-            format!(
-                "{FINISH} {{ if lane == 0u {{ OUT[P.out + row] = pack(vec4<f32>(top, m_log(sum), 0.0, 0.0)); }} }}\n"
-            )
+            let put = match rows.unit() {
+                1 => {
+                    "let at = P.out + 4u * row; OUT[at] = top; OUT[at + 1u] = m_log(sum); OUT[at + 2u] = 0.0; OUT[at + 3u] = 0.0;"
+                }
+                _ => "OUT[P.out + row] = pack(vec4<f32>(top, m_log(sum), 0.0, 0.0));",
+            };
+            format!("{FINISH} {{ if lane == 0u {{ {put} }} }}\n")
         }
     };
     let powers = || format!("v# -= top; let e# = exp4(v#); s += INSIDE(e#); {keep}");
@@ -136,7 +137,8 @@ fn forward(rec: &mut Recorder, x: &GpuView, out: &Buffer, offset: usize, dim: us
     let buffers = [x.buffer, out];
     if let Some(held) = Rows::of(rec, n, &[x.offset, offset], 2).filter(|_| inner == 1) {
         let k = wave(rec, held, want)?;
-        let params = [word(rows)?, word(n / 4)?, ends[0] / 4, ends[1] / 4];
+        let unit = held.unit();
+        let params = [word(rows)?, word(n / unit)?, word(x.offset / unit)?, word(offset / unit)?];
         return rec.dispatch(k, &buffers, &params, held.groups(rows, 1) as u32);
     }
     let log = match want {
@@ -188,7 +190,8 @@ pub fn softmax_grad(
     let buffers = [y.buffer, grad.buffer, out.buffer];
     if let Some(held) = Rows::of(rec, n, &[y.offset, grad.offset, out.offset], 3).filter(|_| inner == 1) {
         let k = wave_grad(rec, held, log)?;
-        let params = [word(rows)?, word(n / 4)?, ends[0] / 4, ends[1] / 4, ends[2] / 4];
+        let places = ends.map(|e| e / held.unit() as u32);
+        let params = [word(rows)?, word(n / held.unit())?, places[0], places[1], places[2]];
         return rec.dispatch(k, &buffers, &params, held.groups(rows, 1) as u32);
     }
     let log = u32::from(log);
