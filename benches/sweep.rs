@@ -73,7 +73,7 @@ const OPS: &[Op] = &[
         let x = new(d, &[n]);
         (Box::new(move || x.cumsum(0, ())), n)
     }),
-    ("rows by index", |d, n| {
+    ("gather", |d, n| {
         let (table, index) = (new(d, &[n / 64, 64]), randint(0, (n / 64) as i64, [n / 64], ()).to(d));
         (Box::new(move || table.index_select(0, &index)), n)
     }),
