@@ -4,6 +4,7 @@ mod common;
 
 use common::devices;
 use wgtorch::Reduction;
+use wgtorch::autograd::GradOptions;
 use wgtorch::prelude::*;
 
 fn near(a: &Tensor, b: &Tensor) -> bool {
@@ -85,5 +86,32 @@ fn log_softmax_of_other_classes_than_the_loss() {
         let got = run(&|x| parts(x).nll_loss(&t, ()));
         let want = run(&|x| -parts(x).gather(1, &t.unsqueeze(1)).mean());
         assert!(near(&got, &want), "classes cut on {device}");
+    }
+}
+
+/// Whatever is launched together, and whatever is kept: gradients are the same.
+#[test]
+fn gradients_twice_and_of_two_losses() {
+    for device in devices() {
+        let (x, t) = (randn([40, 300], ()).to(device), randint(0, 300, [40], ()).to(device));
+        let plain = |f: &dyn Fn(&Tensor) -> Tensor| {
+            let leaf = x.detach().requires_grad_(true);
+            f(&leaf).backward();
+            leaf.grad().unwrap()
+        };
+        let by_gather = |x: &Tensor| cross_entropy_by_gather(x, &t).mean();
+        let once = plain(&by_gather);
+        for read_between in [false, true] {
+            let leaf = x.detach().requires_grad_(true);
+            let loss = leaf.cross_entropy(&t, ());
+            loss.backward_with(None, GradOptions::new().retain_graph(true));
+            if read_between {
+                assert!(near(&leaf.grad().unwrap(), &once), "{device}");
+            }
+            loss.backward();
+            assert!(near(&leaf.grad().unwrap(), &(&once * 2.0)), "twice on {device}, {read_between}");
+        }
+        let two = plain(&|x| x.cross_entropy(&t, ()) + x.cross_entropy(&t, Reduction::Sum) * 0.5);
+        assert!(near(&two, &(&once * 21.0)), "two losses of the same logits on {device}");
     }
 }

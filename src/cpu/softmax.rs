@@ -1,7 +1,7 @@
 //! softmax and log_softmax along any dim, with their gradients. A row is read for its maximum, once more for exponentials
 //! and their sum, and scaled while it is in the cache.
 
-mod few;
+pub(super) mod few;
 
 use crate::cpu::number::Number;
 use crate::cpu::simd::{SERIAL, SendPtr, Walk, chunks, grain, twins};
@@ -12,7 +12,7 @@ pub(super) const LANES: usize = 64;
 /// Columns side by side where the dim is not the contiguous one.
 pub(super) const WIDTH: usize = 128;
 /// Rows that are too short to be taken one by one: many are turned into columns.
-const SHORT: usize = 16;
+pub(super) const SHORT: usize = 16;
 
 /// f32 and f64, with an exponential that loops of it vectorise.
 pub trait VecFloat: Number<Acc = Self> {

@@ -141,14 +141,13 @@ fn arrange<K: Ord + Copy + Send + Sync>(
     if count == 0 {
         return;
     }
-    if count < all / 8 {
-        let keys = room.keys();
-        keys.select_nth_unstable(count - 1);
-        keys[..count].sort_unstable();
-    } else {
-        room.sort(parts);
+    if count < all {
+        room.keys().select_nth_unstable(count - 1);
+        room.truncate(count);
     }
-    let keys = &room.keys()[..count];
+    let parts = if count >= LONG { parts } else { 1 };
+    room.sort(parts);
+    let keys = &*room.keys();
     chunks(count, count.div_ceil(parts), |places| {
         // in registers: what a closure refers to is loaded again after every store
         let (keys, write) = (keys, write);

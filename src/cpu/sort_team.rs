@@ -38,7 +38,12 @@ impl<K: Ord + Copy + Send + Sync> Room<K> {
         unsafe { std::slice::from_raw_parts_mut(self.blocks[0].ptr().cast::<K>(), self.n) }
     }
 
-    /// Sorts them, by as many threads as filled it.
+    /// Forgets all keys but the first `n`.
+    pub fn truncate(&mut self, n: usize) {
+        self.n = self.n.min(n);
+    }
+
+    /// Sorts them, by no more threads than filled it.
     pub fn sort(&mut self, parts: usize) {
         let n = self.n;
         if parts == 1 || n == 0 {
