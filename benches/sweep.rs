@@ -1,5 +1,6 @@
 //! `cargo bench --bench sweep`: what an element costs over sizes from 2^8 to 2^24, and odd and thin shapes beside round ones,
-//! on the device that `WGTORCH_DEVICE` names (default `cpu`). Prints tables; curves go to `target/sweep`.
+//! on the device that `WGTORCH_DEVICE` names (default `cpu`). Prints tables; curves go to `target/sweep`. With arguments
+//! (`cargo bench --bench sweep -- "sum rows"`) only those shapes whose name has one.
 
 #[allow(dead_code, reason = "the example's other pictures")]
 #[path = "../examples/mnist/picture.rs"]
@@ -177,7 +178,20 @@ fn main() {
         Err(e) => panic!("{e}"),
     };
     manual_seed(0);
+    let wanted: Vec<String> = std::env::args().skip(1).filter(|a| !a.starts_with('-')).collect();
+    if wanted.is_empty() {
+        curves(device);
+    }
+    println!("\n| odd or thin shape | times the cost of a round one |\n| --- | --- |");
+    for p in pairs(device).iter().filter(|p| wanted.is_empty() || wanted.iter().any(|w| p.name.contains(&w[..]))) {
+        let cost = |(run, work): &(Run, usize)| time(device, run) / *work as f64;
+        let ratio = cost(&p.odd) / cost(&p.round);
+        println!("| {} | {ratio:.2}{} |", p.name, if ratio > CLIFF { " (!)" } else { "" });
+    }
+}
 
+/// What elements and products cost as their number grows: tables and plots.
+fn curves(device: Device) {
     println!(
         "ns per element on {device}\n\n| op | {} |",
         (8..=24).map(|p| format!("2^{p}")).collect::<Vec<_>>().join(" | ")
@@ -212,11 +226,4 @@ fn main() {
     let (xs, ys) = (powers(4, 10, |p| (1 << p).to_string()), powers(-2, 4, |p| format!("{}", 10f64.powi(p))));
     let curves = [("matmul".to_string(), points)];
     draw(&format!("{device}-matmul").replace(':', ""), "GFLOP/s of n x n matrix products", "n", [&xs, &ys], &curves);
-
-    println!("\n| odd or thin shape | times the cost of a round one |\n| --- | --- |");
-    for p in pairs(device) {
-        let cost = |(run, work): &(Run, usize)| time(device, run) / *work as f64;
-        let ratio = cost(&p.odd) / cost(&p.round);
-        println!("| {} | {ratio:.2}{} |", p.name, if ratio > CLIFF { " (!)" } else { "" });
-    }
 }

@@ -190,6 +190,47 @@ pub(super) fn load_four(d: DType, g: Grain, b: &str, i: &str, tag: &str) -> (Str
     }
 }
 
+/// Four consecutive elements of 32 bits from any index `i` (an identifier), by whole vectors: `vec4<u32>` `h{tag}` holds the aligned
+/// ones before (see [`begin_shifted`]), and afterwards those that the next four begin with. Lines of WGSL that need
+/// [`SHIFTED_WGSL`], and the four expressions. What lies past the array's last whole vector is anything.
+pub(super) fn load_shifted(d: DType, g: Grain, b: &str, i: &str, tag: &str) -> (String, [String; 4]) {
+    let next = format!("let i{tag} = 4u * min(({i} >> 2u) + 1u, arrayLength(&{b}) - 1u);\n");
+    let (lines, _) = load_four(d, g, b, &format!("i{tag}"), tag);
+    let own = format!("let s{tag} = wt_shifted(h{tag}, v{tag}.xyz, {i});\nh{tag} = v{tag};\n");
+    let lanes = ["x", "y", "z", "w"];
+    (next + &lines + &own, lanes.map(|l| unpack(d, &format!("s{tag}.{l}"), "0u")))
+}
+
+/// The aligned vector that holds index `i`, for [`load_shifted`]; lines of WGSL.
+pub(super) fn begin_shifted(d: DType, g: Grain, b: &str, i: &str, tag: &str) -> String {
+    let (lines, _) = load_four(d, g, b, i, tag);
+    format!("var h{tag} = vec4<u32>();\n{{ {lines}h{tag} = v{tag}; }}\n")
+}
+
+/// `4 * count` consecutive elements of 32 bits from any index, likewise, by `count + 1` aligned vectors.
+pub(super) fn load_shifted_run(d: DType, g: Grain, b: &str, i: &str, tag: &str, count: usize) -> (String, Vec<String>) {
+    let (mut lines, mut all) = (String::new(), Vec::new());
+    for k in 0..=count {
+        let at = format!("i{tag}_{k}");
+        let _ = writeln!(lines, "let {at} = 4u * min(({i} >> 2u) + {k}u, arrayLength(&{b}) - 1u);");
+        lines += &load_four(d, g, b, &at, &format!("{tag}_{k}")).0;
+    }
+    for k in 0..count {
+        let _ = writeln!(lines, "let s{tag}_{k} = wt_shifted(v{tag}_{k}, v{tag}_{}.xyz, {i});", k + 1);
+        all.extend(["x", "y", "z", "w"].map(|l| unpack(d, &format!("s{tag}_{k}.{l}"), "0u")));
+    }
+    (lines, all)
+}
+
+/// Four elements of two aligned vectors, from the place that an index has in the first.
+pub(super) const SHIFTED_WGSL: &str = "
+fn wt_shifted(a: vec4<u32>, b: vec3<u32>, i: u32) -> vec4<u32> {
+    let two = (i & 2u) != 0u;
+    let x = select(a, vec4<u32>(a.zw, b.xy), two);
+    return select(x, vec4<u32>(x.yzw, select(b.x, b.z, two)), (i & 1u) != 0u);
+}
+";
+
 /// A statement that stores one element at an index (an identifier).
 pub(super) fn store_one(d: DType, g: Grain, b: &str, i: &str, x: &str) -> String {
     match (d.size(), g) {

@@ -3,6 +3,7 @@
 //!
 //! NOTE [Ways to reduce]: `Rows` have the four lanes of an invocation along the innermost reduced dim, `Columns` along the
 //! innermost kept one. A row is folded by a thread or by a workgroup; a long one is split, and a second pass folds the parts.
+//! Software adapters load rows and columns by whole vectors wherever they start, where a program is short.
 
 use super::GpuView;
 use super::adapter::Gpu;
@@ -42,6 +43,28 @@ fn side(shape: &[usize], strides: &[Dims], pick: impl Fn(usize) -> bool) -> Side
         strides.iter_mut().for_each(|s| s[0] = 0);
     }
     Side { sizes, strides }
+}
+
+/// How software adapters load columns by whole vectors that do not lie so: how many rows they lay side by side, and whether sixteen
+/// columns are loaded at once, wherever they start. NOTE [Two cores] in `matmul.rs`: a vector costs little more than an element.
+fn columns_by_vectors(kind: ReduceKind, loads: &[GpuView<'_>], kept: &Side, reduced: &Side) -> (usize, bool) {
+    let (&inner, rows) = (kept.sizes.last().unwrap_or(&1), numel(&reduced.sizes));
+    let of = |s: &Side, k: usize| s.strides[k].last().copied().unwrap_or(0);
+    let neighbours = |k: usize| of(kept, k) == 1 && loads[k].dtype.size() == 4;
+    let all = |f: &dyn Fn(usize) -> bool| (0..loads.len()).all(f);
+    if reduced.sizes.len() > 1 || inner.is_multiple_of(4) && all(&|k| of(reduced, k).is_multiple_of(4)) {
+        return (1, false);
+    }
+    // few columns: sixteen rows are whole vectors however long a row is; kinds that tell rows apart cannot
+    let indexed = matches!(kind, ReduceKind::ArgMax | ReduceKind::ArgMin | ReduceKind::MaxIndex | ReduceKind::MinIndex);
+    let constant = |k: usize| kept.strides[k].iter().chain(&reduced.strides[k]).all(|&s| s == 0);
+    let dense = |k: usize| neighbours(k) && of(reduced, k) == inner && loads[k].offset.is_multiple_of(4);
+    if inner < 16 {
+        let suits = kept.sizes.len() == 1 && rows >= 64 && !indexed && all(&|k| constant(k) || dense(k));
+        return (if suits { 16 } else { 1 }, false);
+    }
+    let anywhere = |k: usize| neighbours(k) && !of(reduced, k).is_multiple_of(4);
+    (1, (0..loads.len()).any(anywhere) && all(&|k| of(kept, k) == 0 || neighbours(k)))
 }
 
 /// Reduces `shape` over the dims marked in `dims`, after applying `prologue` (a program with one store) to the loads, which
@@ -133,7 +156,7 @@ pub(super) fn reduce_as(
         strides.push(s);
     }
     let kept = side(shape, &strides, |d| !dims[d]);
-    let reduced = side(shape, &strides[..loads.len()], |d| dims[d]);
+    let mut reduced = side(shape, &strides[..loads.len()], |d| dims[d]);
     let (outputs, length) = (numel(&kept.sizes), numel(&reduced.sizes));
     index32("the number of elements", outputs * length.max(1))?;
 
@@ -144,21 +167,30 @@ pub(super) fn reduce_as(
         count(&kept) * count(&reduced)
     };
     let main = (0..loads.len()).rev().max_by_key(own);
+    let software = gpu.info.is_software();
     let (kept_inner, reduced_inner) = (kept.sizes[kept.sizes.len() - 1], reduced.sizes[reduced.sizes.len() - 1]);
     let columns = match (force, main) {
         (Some(f), _) => f.columns,
         (None, None) => false,
         (None, Some(k)) => {
             let last = |s: &Side| s.strides[k][s.sizes.len() - 1];
-            kept_inner >= 4 && last(&kept) == 1 && last(&reduced) != 1
+            // where loads cost the same wherever they point, few columns are worth it too
+            kept_inner >= if software { 2 } else { 4 } && last(&kept) == 1 && last(&reduced) != 1
         }
     };
-    let (lane_side, lanes) = if columns { (&kept, kept_inner) } else { (&reduced, reduced_inner) };
-    let width = if lane_side.sizes.len() == 1 || lanes >= 4 { 4 } else { 1 };
+    let short = software && force.is_none() && p.instrs.len() <= SHORT;
+    let (abreast, sixteen) =
+        if columns && short { columns_by_vectors(kind, loads, &kept, &reduced) } else { (1, false) };
+    if abreast > 1 {
+        reduced.sizes[0] = reduced_inner.div_ceil(abreast);
+        reduced.strides.iter_mut().for_each(|s| s[0] *= abreast);
+    }
+    let lanes = if columns { kept_inner * abreast } else { reduced_inner };
+    let width = if sixteen { 16 } else { lanes.clamp(1, 4) };
     let chunks = lanes.div_ceil(width);
     // what a thread or workgroup folds, in steps of its loop
-    let steps = if columns { length } else { length.checked_div(reduced_inner).unwrap_or(0) * chunks };
-    let software = gpu.info.is_software();
+    let steps =
+        if columns { length.div_ceil(abreast) } else { length.checked_div(reduced_inner).unwrap_or(0) * chunks };
     let plan = force.unwrap_or_else(|| {
         let group = !columns && !software && steps >= 32;
         // enough parts to fill a device, each long enough to be worth a second pass
@@ -167,24 +199,32 @@ pub(super) fn reduce_as(
             (_, true) => (if software { 512 } else { 2048 } / outputs, 4 * GROUP as usize),
             (_, false) => (2048 / outputs, 64),
         };
-        let stride = if software && !group && p.instrs.len() <= SHORT { 4 } else { 1 };
+        let stride = if short && !group && !sixteen { 4 } else { 1 };
         Plan { columns, group, splits: wanted.min(steps / least).max(1), stride }
     });
-    // turns of several steps are for one reduced dim of whole quads
-    let whole = width == 4 && !plan.group && lanes.is_multiple_of(4) && reduced.sizes.len() == 1;
-    let stride = if whole && steps.is_multiple_of(plan.stride) { plan.stride } else { 1 };
+    // turns of several steps are for one reduced dim
+    let stride = if plan.group || reduced.sizes.len() > 1 { 1 } else { plan.stride.min(steps).max(1) };
+    // steps whose lanes are all there; columns past the end are loaded again and not stored
+    let whole = if columns { length / abreast } else { steps - usize::from(!lanes.is_multiple_of(width)) };
     let part = steps.div_ceil(plan.splits).max(1).next_multiple_of(stride);
     let splits = steps.div_ceil(part).max(1);
+    let rest = stride > 1 && (whole < steps || !steps.is_multiple_of(stride));
     let plan = Plan { splits, stride, ..plan };
 
     let mut slots = Slots::default();
-    let mut ops = Vec::with_capacity(loads.len());
+    let (mut ops, mut shifted) = (Vec::with_capacity(loads.len()), Vec::with_capacity(loads.len()));
     for (k, v) in loads.iter().enumerate() {
         let (ks, rs) = (&kept.strides[k], &reduced.strides[k]);
         let mut order: Dims = if columns { rs.clone() } else { ks.clone() };
         order.extend_from_slice(if columns { ks } else { rs });
+        let mut class = classify(v.offset, &order, &[outputs, length.max(2)], width.min(4));
+        let neighbours = class == Class::Strided && order.last() == Some(&1) && v.dtype.size() == 4;
+        shifted.push(neighbours && (sixteen || !columns && width == 4 && stride > 1));
+        if shifted[k] {
+            class = Class::Vec;
+        }
         ops.push(Operand {
-            class: classify(v.offset, &order, &[outputs, length.max(2)], width),
+            class,
             dtype: v.dtype,
             slot: slots.slot(v.buffer, false),
             offset: v.offset as u32,
@@ -197,7 +237,10 @@ pub(super) fn reduce_as(
         dtype,
         plan,
         width,
+        abreast,
+        rest,
         loads: ops,
+        shifted,
         inner: reduced.strides.iter().take(loads.len()).cloned().collect(),
         outs: Vec::new(),
         kept: kept.sizes.clone(),
@@ -205,7 +248,7 @@ pub(super) fn reduce_as(
     };
     // the outputs lie in the second pass's bindings where there is one
     let mut last = Slots::default();
-    let two = splits > 1;
+    let two = job.two();
     let out_slots = if two { &mut last } else { &mut slots };
     for (j, v) in outs.iter().enumerate() {
         job.outs.push(Operand {
@@ -234,6 +277,7 @@ pub(super) fn reduce_as(
     body::push_scalars(&p, false, scalars, &mut params);
     specials(&mut params);
     params.extend([index32("the work", total)?, steps as u32, part as u32, splits as u32, lanes as u32, chunks as u32]);
+    params.extend([whole as u32, (lanes * length / abreast) as u32]);
     let (nk, nr) = (job.kept.len(), job.reduced.len());
     params.extend(job.kept[..nk - columns as usize].iter().skip(1).map(|&n| n as u32));
     params.extend(job.reduced[..nr - !columns as usize].iter().skip(1).map(|&n| n as u32));
@@ -257,8 +301,8 @@ pub(super) fn reduce_as(
     };
     let parts = if two {
         let bytes = fold(kind, dtype).bytes;
-        let parts = rec.alloc(outputs as u64 * splits as u64 * bytes)?;
-        index32("the number of parts", outputs * splits)?;
+        let parts = rec.alloc((outputs * abreast * splits) as u64 * bytes)?;
+        index32("the number of parts", outputs * abreast * splits)?;
         Some(parts)
     } else {
         outs_params(&mut params);
@@ -282,7 +326,7 @@ pub(super) fn reduce_as(
         last.choose(&[], &job.outs, false, false)?;
         let group = if force.is_some() { plan.group } else { !software && splits >= 64 };
         key.clear();
-        let _ = write!(key, "red2 {} {:?} {nk} {group}.", kind.code(), dtype);
+        let _ = write!(key, "red2 {} {:?} {nk} {group} {abreast}.", kind.code(), dtype);
         job.outs_key(&mut key);
         last.key(&mut key);
         params.clear();
