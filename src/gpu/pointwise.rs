@@ -13,8 +13,8 @@ use crate::error::{Result, ensure};
 use crate::layout::collapse;
 use crate::program::Program;
 use crate::scalar::Scalar;
-use crate::shape::{Dims, numel};
-use smallvec::SmallVec;
+use crate::shape::{Dims, contiguous_strides, numel};
+use smallvec::{SmallVec, smallvec};
 use std::fmt::Write;
 
 /// Invocations in a workgroup: one wave on the widest hardware, two on most.
@@ -220,36 +220,53 @@ pub fn run(
         strides.push(order.iter().map(|&d| s[d]).collect());
     }
     let operands: SmallVec<[&[usize]; 8]> = strides.iter().map(|s| &s[..]).collect();
-    let (mut sizes, strides) = collapse(&sizes, &operands);
+    let (sizes, strides) = collapse(&sizes, &operands);
     let last = sizes.len() - 1;
-    let whole = sizes[last] / 4 * 4;
-    if rec.software() && last == 0 && sizes[last] > whole && whole >= APART {
-        // the code for the end of a row would be executed for all: the end has a dispatch of its own
-        let rest = sizes[last] - whole;
-        for (start, count) in [(0, whole), (whole, rest)] {
-            sizes[last] = count;
-            launch(rec, p, scalars, &Piece { loads, stores, sizes: &sizes, strides: &strides, start })?;
-        }
+    let inner = sizes[last];
+    let rest = numel(&sizes) % 4;
+    let mut piece = Piece { loads, stores, sizes: &sizes, strides: &strides, starts: &[], flat: false };
+    let dense = |k: usize| strides[k][..] == contiguous_strides(&sizes)[..] && stores[k - loads.len()].offset % 4 == 0;
+    let apart = rec.software() && !inner.is_multiple_of(4) && inner >= 4 && numel(&sizes) >= APART;
+    if !apart || last > 0 && !(loads.len()..strides.len()).all(dense) {
+        launch(rec, p, scalars, &piece)?;
+        return Ok(true);
+    }
+    // the code for the end of a row would be executed for all: rows are gone over as one, and its end has a dispatch of its own
+    let ends: SmallVec<[Dims; 8]> = strides.iter().map(|s| smallvec![s[last]]).collect();
+    let before_end = |s: &Dims| (0..last).map(|d| (sizes[d] - 1) * s[d]).sum::<usize>() + (inner - rest) * s[last];
+    let starts: SmallVec<[usize; 8]> = strides.iter().map(before_end).collect();
+    let whole = [inner - rest];
+    if last > 0 {
+        piece.flat = true;
     } else {
-        launch(rec, p, scalars, &Piece { loads, stores, sizes: &sizes, strides: &strides, start: 0 })?;
+        piece.sizes = &whole;
+    }
+    launch(rec, p, scalars, &piece)?;
+    if rest > 0 {
+        let piece = Piece { sizes: &[rest], strides: &ends, starts: &starts, flat: false, ..piece };
+        launch(rec, p, scalars, &piece)?;
     }
     Ok(true)
 }
 
-/// What one dispatch computes: the operands from a place along the innermost dim on, with collapsed sizes and strides.
+/// What one dispatch computes: the operands with collapsed sizes and strides.
 struct Piece<'a> {
     loads: &'a [GpuView<'a>],
     stores: &'a [GpuView<'a>],
     sizes: &'a [usize],
     strides: &'a [Dims],
-    start: usize,
+    /// How far into each operand it starts; nothing: at its start.
+    starts: &'a [usize],
+    /// Invocations take four elements of all rows in one, which may lie in two rows; what is left of four is not computed.
+    flat: bool,
 }
 
 fn launch(rec: &mut Recorder, p: &Program, scalars: &[Scalar], piece: &Piece<'_>) -> Result<()> {
-    let Piece { loads, stores, sizes, strides, start } = *piece;
+    let Piece { loads, stores, sizes, strides, starts, flat } = *piece;
     let raw = is_raw(p);
     let rank = sizes.len();
     let inner = sizes[rank - 1];
+    let dense = contiguous_strides(sizes);
     let width = if rank == 1 || inner >= 4 { 4 } else { 1 };
 
     let mut slots = Slots::default();
@@ -257,8 +274,12 @@ fn launch(rec: &mut Recorder, p: &Program, scalars: &[Scalar], piece: &Piece<'_>
     for (k, v) in loads.iter().chain(stores).enumerate() {
         let written = k >= loads.len();
         let s = &strides[k];
-        let offset = v.offset + start * s[rank - 1];
-        let class = classify(offset, s, sizes, width);
+        let offset = v.offset + starts.get(k).unwrap_or(&0);
+        let class = match classify(offset, s, sizes, width) {
+            Class::Vec | Class::Strided if flat && s[..] == dense[..] && offset.is_multiple_of(4) => Class::Vec,
+            Class::Vec if flat => Class::Strided,
+            class => class,
+        };
         if written {
             let gaps = sizes.iter().zip(s).any(|(&n, &s)| n > 1 && s == 0);
             ensure!(!gaps, Device, "a kernel would store to an expanded tensor");
@@ -274,7 +295,7 @@ fn launch(rec: &mut Recorder, p: &Program, scalars: &[Scalar], piece: &Piece<'_>
     }
     let stored = ops.split_off(loads.len());
     // rows of whole quads: no code for the end of one, which software adapters would execute for all
-    let whole = width == 4 && inner.is_multiple_of(4);
+    let whole = width == 4 && (flat || inner.is_multiple_of(4));
     slots.choose(&ops, &stored, rec.wide_loads(), whole)?;
     ensure!(
         slots.buffers.len() <= rec.limits().max_storage_buffers_per_shader_stage as usize,
@@ -285,7 +306,7 @@ fn launch(rec: &mut Recorder, p: &Program, scalars: &[Scalar], piece: &Piece<'_>
     );
 
     let mut key = String::with_capacity(128);
-    let _ = write!(key, "pw{rank}.{width}{}.", if whole { "w" } else { "" });
+    let _ = write!(key, "pw{rank}.{width}{}{}.", if whole { "w" } else { "" }, if flat { "f" } else { "" });
     for o in ops.iter().chain(&stored) {
         key.push(o.class.code());
         let _ = write!(key, "{}", o.slot);
@@ -293,15 +314,16 @@ fn launch(rec: &mut Recorder, p: &Program, scalars: &[Scalar], piece: &Piece<'_>
     slots.key(&mut key);
     key.push_str(&p.key());
 
+    let rows = numel(&sizes[..rank - 1]);
     let chunks = inner.div_ceil(width);
-    let units = index32("the number of elements", numel(&sizes[..rank - 1]) * chunks)?;
+    let units = index32("the number of elements", if flat { numel(sizes) / 4 } else { rows * chunks })?;
     let mut params: Vec<u32> = Vec::with_capacity(32);
     body::push_scalars(p, raw, scalars, &mut params);
-    params.extend([units, inner as u32, chunks as u32]);
+    params.extend([units, inner as u32, if flat { rows } else { chunks } as u32]);
     params.extend(sizes[..rank - 1].iter().skip(1).map(|&n| n as u32));
     for o in ops.iter().chain(&stored) {
         params.push(o.offset);
-        if o.class == Class::Const {
+        if o.class == Class::Const || flat && o.class == Class::Vec {
             continue;
         }
         if o.class == Class::Strided {
@@ -313,7 +335,7 @@ fn launch(rec: &mut Recorder, p: &Program, scalars: &[Scalar], piece: &Piece<'_>
     let k = rec.kernel(&key, || {
         Ok(KernelSource {
             label: p.label(),
-            wgsl: source(p, rank, width, whole, &ops, &stored, &slots),
+            wgsl: source(p, rank, width, [whole, flat], &ops, &stored, &slots),
             bindings: slots.accesses(),
             overrides: Vec::new(),
             param_bytes,
@@ -322,18 +344,31 @@ fn launch(rec: &mut Recorder, p: &Program, scalars: &[Scalar], piece: &Piece<'_>
     rec.dispatch(k, &slots.buffers, &params, units.div_ceil(GROUP))
 }
 
+/// `let {index}0 …`: the indices of a row's dims in the number of a row, a variable, which is used up.
+fn decompose(t: &mut String, rank: usize, index: &str, row: &str) {
+    for d in (1..rank - 1).rev() {
+        let _ = writeln!(t, "let {index}{d} = {row} % P.d{d};\n{row} = {row} / P.d{d};");
+    }
+    let _ = writeln!(t, "let {index}0 = {row};");
+}
+
 fn source(
     p: &Program,
     rank: usize,
     width: usize,
-    whole: bool,
+    [whole, flat]: [bool; 2],
     loads: &[Operand],
     stores: &[Operand],
     slots: &Slots<'_>,
 ) -> String {
     let mut t = String::with_capacity(4096);
     let all = || loads.iter().chain(stores).enumerate();
-    let _ = write!(t, "struct Params {{ {}units: u32, inner: u32, chunks: u32, ", body::scalar_members(p, is_raw(p)));
+    let _ = write!(
+        t,
+        "struct Params {{ {}units: u32, inner: u32, {}: u32, ",
+        body::scalar_members(p, is_raw(p)),
+        if flat { "rows" } else { "chunks" }
+    );
     for d in 1..rank - 1 {
         let _ = write!(t, "d{d}: u32, ");
     }
@@ -342,7 +377,7 @@ fn source(
         if o.class == Class::Strided {
             let _ = write!(t, "n{k}: u32, ");
         }
-        if o.class != Class::Const {
+        if o.class != Class::Const && !(flat && o.class == Class::Vec) {
             for d in 0..rank - 1 {
                 let _ = write!(t, "t{k}_{d}: u32, ");
             }
@@ -364,35 +399,52 @@ if t >= P.units {{ return; }}"
     );
     if rank == 1 {
         let _ = writeln!(t, "let c = t * {width}u;");
+    } else if flat {
+        // the row that an invocation begins in, and the next one, which it may end in
+        t.push_str("let place = t * 4u;\nvar row = place / P.inner;\nlet c = place - row * P.inner;\n");
+        t.push_str("var next = min(row + 1u, P.rows - 1u);\n");
+        decompose(&mut t, rank, "i", "row");
+        decompose(&mut t, rank, "j", "next");
+        for l in 1..4 {
+            let _ = writeln!(t, "let n{l} = c + {l}u >= P.inner;");
+        }
     } else {
         let _ = writeln!(t, "var row = t / P.chunks;\nlet c = (t - row * P.chunks) * {width}u;");
-        for d in (1..rank - 1).rev() {
-            let _ = writeln!(t, "let i{d} = row % P.d{d};\nrow = row / P.d{d};");
-        }
-        t.push_str("let i0 = row;\n");
+        decompose(&mut t, rank, "i", "row");
     }
     if width == 4 {
         t.push_str(if whole { "const m = 4u;\n" } else { "let m = min(4u, P.inner - c);\n" });
-        if loads.iter().any(|o| o.class == Class::Strided) {
+        if !flat && loads.iter().any(|o| o.class == Class::Strided) {
             // lanes past the end load the last element again
             t.push_str("let e1 = min(1u, m - 1u);\nlet e2 = min(2u, m - 1u);\nlet e3 = m - 1u;\n");
         }
     }
     // where an operand's row starts
     for (k, o) in all() {
-        let _ = write!(t, "let a{k} = P.o{k}");
-        if o.class != Class::Const {
-            for d in 0..rank - 1 {
-                let _ = write!(t, " + i{d} * P.t{k}_{d}");
-            }
+        if flat && o.class == Class::Vec {
+            let _ = writeln!(t, "let a{k} = P.o{k} + place;");
+            continue;
         }
-        t.push_str(if o.class == Class::Vec { " + c;\n" } else { ";\n" });
+        let start = |row: &str| match o.class {
+            Class::Const => format!("P.o{k}"),
+            _ => (0..rank - 1).fold(format!("P.o{k}"), |s, d| s + &format!(" + {row}{d} * P.t{k}_{d}")),
+        };
+        let _ = writeln!(t, "let a{k} = {}{};", start("i"), if o.class == Class::Vec { " + c" } else { "" });
+        if flat && o.class != Class::Const {
+            let _ = writeln!(t, "let b{k}_next = {};", start("j"));
+        }
     }
     let mut values: Vec<[String; 4]> = Vec::new();
     for (k, o) in loads.iter().enumerate() {
         let (g, b) = (slots.grains[o.slot], format!("b{}", o.slot));
         let a = format!("a{k}");
         match o.class {
+            Class::Splat if flat => {
+                let _ = writeln!(t, "let x{k} = {};", load_one(o.dtype, g, &b, &a));
+                let _ = writeln!(t, "let x{k}_next = {};", load_one(o.dtype, g, &b, &format!("b{k}_next")));
+                let of = |l: usize| if l == 0 { format!("x{k}") } else { format!("select(x{k}, x{k}_next, n{l})") };
+                values.push(std::array::from_fn(of));
+            }
             Class::Const | Class::Splat => {
                 let _ = writeln!(t, "let x{k} = {};", load_one(o.dtype, g, &b, &a));
                 values.push(std::array::from_fn(|_| format!("x{k}")));
@@ -404,8 +456,16 @@ if t >= P.units {{ return; }}"
             }
             Class::Strided => {
                 for l in 0..width {
-                    let lane = if l == 0 { "c".into() } else { format!("(c + e{l})") };
-                    let _ = writeln!(t, "let j{k}_{l} = {a} + {lane} * P.n{k};");
+                    let lane = match l {
+                        0 => "c".into(),
+                        _ if flat => format!("(c + {l}u)"),
+                        _ => format!("(c + e{l})"),
+                    };
+                    let mut at = format!("{a} + {lane} * P.n{k}");
+                    if flat && l > 0 {
+                        at = format!("select({at}, b{k}_next + ({lane} - P.inner) * P.n{k}, n{l})");
+                    }
+                    let _ = writeln!(t, "let j{k}_{l} = {at};");
                     let _ = writeln!(t, "let x{k}_{l} = {};", load_one(o.dtype, g, &b, &format!("j{k}_{l}")));
                 }
                 values.push(std::array::from_fn(|l| format!("x{k}_{l}")));

@@ -225,11 +225,12 @@ fn check_binary<T: bytemuck::Pod + PartialEq + std::fmt::Debug, O: bytemuck::Pod
     g: &Gpu,
     p: &Program,
     d: DType,
+    shapes: &[&[usize]],
     make: impl Fn(usize) -> T,
     f: impl Fn(T, T) -> O,
 ) {
     let out = p.dtype(p.stores[0]);
-    for shape in [&[1][..], &[6], &[1003], &[5, 7], &[4, 12], &[2, 3, 5]] {
+    for &shape in shapes {
         let all = layouts(shape);
         for (i, x) in all.iter().enumerate() {
             let y = &all[(i * 3 + 1) % all.len()];
@@ -247,19 +248,33 @@ fn check_binary<T: bytemuck::Pod + PartialEq + std::fmt::Debug, O: bytemuck::Pod
     }
 }
 
+const SMALL: &[&[usize]] = &[&[1], &[6], &[1003], &[5, 7], &[4, 12], &[2, 3, 5]];
+
 #[test]
 fn programs_match_loops_in_every_layout() {
     let Some(g) = device() else { return };
     let real = |i: usize| (i * 37 % 101) as f32 * 0.25 - 7.0;
-    check_binary(&g, &binary(&ADD, F32), F32, real, |a, b| a + b);
-    check_binary(&g, &binary(&LESS, F32), F32, real, |a, b| (a < b) as u8);
-    check_binary(&g, &binary(&MUL, I32), I32, |i| i as i32 * 7919 - 9, i32::wrapping_mul);
-    check_binary(&g, &binary(&ADD64, I64), I64, |i| (i as i64 - 3) << (i % 50), i64::wrapping_add);
-    check_binary(&g, &binary(&XOR, Bool), Bool, |i| (i % 3 == 0) as u8, |a, b| a ^ b);
+    check_binary(&g, &binary(&ADD, F32), F32, SMALL, real, |a, b| a + b);
+    check_binary(&g, &binary(&LESS, F32), F32, SMALL, real, |a, b| (a < b) as u8);
+    check_binary(&g, &binary(&MUL, I32), I32, SMALL, |i| i as i32 * 7919 - 9, i32::wrapping_mul);
+    check_binary(&g, &binary(&ADD64, I64), I64, SMALL, |i| (i as i64 - 3) << (i % 50), i64::wrapping_add);
+    check_binary(&g, &binary(&XOR, Bool), Bool, SMALL, |i| (i % 3 == 0) as u8, |a, b| a ^ b);
     if g.features.f64 {
-        check_binary(&g, &binary(&MUL, F64), F64, |i| i as f64 * 1e100 + 0.1, |a, b| a * b);
-        check_binary(&g, &binary(&LESS, F64), F64, |i| (i % 7) as f64, |a, b| (a < b) as u8);
+        check_binary(&g, &binary(&MUL, F64), F64, SMALL, |i| i as f64 * 1e100 + 0.1, |a, b| a * b);
+        check_binary(&g, &binary(&LESS, F64), F64, SMALL, |i| (i % 7) as f64, |a, b| (a < b) as u8);
     }
+}
+
+/// Software adapters go over ragged rows as one, where there are enough of them.
+#[test]
+fn ragged_rows_match_loops_in_every_layout() {
+    let Some(g) = device() else { return };
+    let large: &[&[usize]] = &[&[16387], &[131, 133], &[130, 134], &[3, 41, 139]];
+    let real = |i: usize| (i * 37 % 101) as f32 * 0.25 - 7.0;
+    check_binary(&g, &binary(&ADD, F32), F32, large, real, |a, b| a + b);
+    check_binary(&g, &binary(&LESS, F32), F32, large, real, |a, b| (a < b) as u8);
+    check_binary(&g, &binary(&ADD64, I64), I64, large, |i| (i as i64 - 3) << (i % 50), i64::wrapping_add);
+    check_binary(&g, &binary(&XOR, Bool), Bool, large, |i| (i % 3 == 0) as u8, |a, b| a ^ b);
 }
 
 #[test]
