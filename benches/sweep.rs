@@ -182,11 +182,13 @@ fn main() {
     if wanted.is_empty() {
         curves(device);
     }
-    println!("\n| odd or thin shape | times the cost of a round one |\n| --- | --- |");
+    println!(
+        "\n| odd or thin shape | its time by the round one's | the same for each unit of work |\n| --- | --- | --- |"
+    );
     for p in pairs(device).iter().filter(|p| wanted.is_empty() || wanted.iter().any(|w| p.name.contains(&w[..]))) {
-        let cost = |(run, work): &(Run, usize)| time(device, run) / *work as f64;
-        let ratio = cost(&p.odd) / cost(&p.round);
-        println!("| {} | {ratio:.2}{} |", p.name, if ratio > CLIFF { " (!)" } else { "" });
+        let ratio = time(device, &p.odd.0) / time(device, &p.round.0);
+        let for_each = ratio * p.round.1 as f64 / p.odd.1 as f64;
+        println!("| {} | {ratio:.2}{} | {for_each:.2} |", p.name, if ratio > CLIFF { " (!)" } else { "" });
     }
 }
 
