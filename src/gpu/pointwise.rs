@@ -225,7 +225,8 @@ pub fn run(
     let inner = sizes[last];
     let rest = numel(&sizes) % 4;
     let mut piece = Piece { loads, stores, sizes: &sizes, strides: &strides, starts: &[], flat: false };
-    let dense = |k: usize| strides[k][..] == contiguous_strides(&sizes)[..] && stores[k - loads.len()].offset % 4 == 0;
+    let dense =
+        |k: usize| strides[k][..] == contiguous_strides(&sizes)[..] && stores[k - loads.len()].offset.is_multiple_of(4);
     let apart = rec.software() && !inner.is_multiple_of(4) && inner >= 4 && numel(&sizes) >= APART;
     if !apart || last > 0 && !(loads.len()..strides.len()).all(dense) {
         launch(rec, p, scalars, &piece)?;
