@@ -190,6 +190,8 @@ fn rows_of_a_lane_among_nan() {
     for (rows, n) in [(19, 13), (9, 17), (11, 32), (10, 58), (2, 66)] {
         all(&g, rows, n);
     }
+    // workgroups side by side that store into the same quads
+    softmaxes(&g, 15_001, 13, PLACES[2]);
 }
 
 #[test]
@@ -198,6 +200,8 @@ fn rows_of_many_lanes_among_nan() {
     for (rows, n) in [(3, 65), (5, 130), (3, 255), (2, 257), (6, 1000), (4, 1021), (3, 1023), (2, 2047), (2, 4099)] {
         all(&g, rows, n);
     }
+    // workgroups side by side that store into the same quads
+    softmaxes(&g, 4000, 129, PLACES[0]);
     norms(&g, 200, 130, PLACES[0], true);
     norms(&g, 200, 257, PLACES[1], true);
 }
