@@ -1,5 +1,6 @@
-// The gradient of a cross entropy for its logits, of rows that lanes hold in variables: for software adapters. Declared elsewhere:
-// P, position(), Quad and quad(), Out, SIZE, own_row(), own_lane(), count(), run(), which calls work(), aim(), and over a lane's quads load_y() and finish(), which stores slope().
+// The gradient of a cross entropy for its logits, of rows that lanes hold in variables: for software adapters. Declared
+// elsewhere: P, position(), Quad and quad(), Out, SIZE, own_row(), own_lane(), count(), run(), which calls work(), aim(), and
+// over a lane's quads load_y() and finish(), which stores slope().
 
 @group(0) @binding(6) var<storage, read> Y: array<Quad>;
 @group(0) @binding(7) var<storage, read_write> OUT: array<Out>;

@@ -1,6 +1,7 @@
 // Layer normalisation of rows that lanes hold in variables: for software adapters. Weight and bias are loaded once for all rows
-// that a workgroup takes. Declared elsewhere: Quad and quad(), Out, SIZE, ROWS, UNIT, own_row(), own_lane(), count(), run(), which calls work(), aim(), row_total(), row_squares(), and
-// over a lane's quads load_factors(), load_v(), sum_of(), squares() (which subtracts the mean) and finish().
+// that a workgroup takes. Declared elsewhere: Quad and quad(), Out, SIZE, ROWS, UNIT, own_row(), own_lane(), count(), run(),
+// which calls work(), aim(), row_total(), row_squares(), and over a lane's quads load_factors(), load_v(), sum_of(), squares()
+// (which subtracts the mean) and finish().
 
 struct Params {
     rows: u32,

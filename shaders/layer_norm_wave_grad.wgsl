@@ -1,7 +1,7 @@
 // The gradient of layer normalisation for its input, of rows that lanes hold in variables: for software adapters. The weight is
-// loaded once for all rows that a workgroup takes. Declared elsewhere: Quad and quad(), SIZE, ROWS, UNIT, own_row(), own_lane(),
-// row_total(), row_slopes(), and over a lane's quads load_factors(), load_v(), load_g(), shifts() (which weighs g), slopes() (which
-// normalises v) and finish().
+// loaded once for all rows that a workgroup takes. Declared elsewhere: Quad and quad(), Out, SIZE, ROWS, UNIT, own_row(),
+// own_lane(), count(), run(), which calls work(), aim(), row_total(), row_slopes(), and over a lane's quads load_factors(),
+// load_v(), load_g(), shifts() (which weighs g), slopes() (which normalises v) and finish().
 
 struct Params {
     rows: u32,

@@ -1,5 +1,5 @@
-// Four short rows to a lane, one after another. Declared elsewhere: LENGTH, which is P.n, IN_LAST, P, OUT, work(), which loads the four with
-// the first, and put_all(), which stores what it kept of them.
+// Four short rows to a lane, one after another. Declared elsewhere: LENGTH, which is P.n, IN_LAST, P, OUT, work(), which loads
+// the four with the first, and put_all(), which stores what it kept of them.
 
 alias Out = vec4<f32>;
 

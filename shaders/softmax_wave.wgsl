@@ -1,6 +1,7 @@
-// Softmax or log-softmax of rows that lanes hold in variables: for software adapters. Declared elsewhere: Quad and quad(), Out, SIZE,
-// own_row(), own_lane(), count(), run(), which calls work(), aim(), row_total(), row_max(), and over a lane's quads load_v(), largest(), exponentials() (of what it
-// subtracts the maximum from) and finish(), which stores results, or in a quad a row what makes logarithms.
+// Softmax or log-softmax of rows that lanes hold in variables: for software adapters. Declared elsewhere: Quad and quad(), Out,
+// SIZE, own_row(), own_lane(), count(), run(), which calls work(), aim(), row_total(), row_max(), and over a lane's quads
+// load_v(), largest(), exponentials() (of what it subtracts the maximum from) and finish(), which stores results, or in a quad a
+// row what makes logarithms.
 
 struct Params {
     rows: u32,

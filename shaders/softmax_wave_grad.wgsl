@@ -1,5 +1,6 @@
 // The gradients of softmax and log-softmax of rows that lanes hold in variables: for software adapters. Declared elsewhere: Quad
-// and quad(), Out, SIZE, own_row(), own_lane(), count(), run(), which calls work(), aim(), row_total(), and over a lane's quads load_y(), load_g(), terms() and finish().
+// and quad(), Out, SIZE, own_row(), own_lane(), count(), run(), which calls work(), aim(), row_total(), and over a lane's quads
+// load_y(), load_g(), terms() and finish().
 
 struct Params {
     rows: u32,
