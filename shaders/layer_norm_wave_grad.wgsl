@@ -1,7 +1,7 @@
 // The gradient of layer normalisation for its input, of rows that lanes hold in variables: for software adapters. The weight is
-// loaded once for all rows that a workgroup takes. Declared elsewhere: Quad and quad(), SIZE, ROWS, UNIT, own_row(), own_lane(),
-// row_total(), row_slopes(), and over a lane's quads load_factors(), load_v(), load_g(), shifts() (which weighs g), slopes() (which
-// normalises v) and finish().
+// loaded once for all rows that a workgroup takes. Declared elsewhere: Quad and quad(), Out, SIZE, ROWS, UNIT, own_row(),
+// own_lane(), count(), run(), which calls work(), aim(), row_total(), row_slopes(), and over a lane's quads load_factors(),
+// load_v(), load_g(), shifts() (which weighs g), slopes() (which normalises v) and finish().
 
 struct Params {
     rows: u32,
@@ -23,7 +23,20 @@ struct Params {
 @group(0) @binding(3) var<storage, read> WEIGHT: array<Quad>;
 @group(0) @binding(4) var<storage, read> MEAN: array<f32>;
 @group(0) @binding(5) var<storage, read> RSTD: array<f32>;
-@group(0) @binding(6) var<storage, read_write> OUT: array<Quad>;
+@group(0) @binding(6) var<storage, read_write> OUT: array<Out>;
+
+fn work(row: u32, lane: u32, t: u32) {
+    aim(P.out + row * P.n, lane);
+    load_v(P.x + row * P.n, lane);
+    load_g(P.grad + row * P.n, lane);
+    let rstd = RSTD[P.rstd + row];
+    let s = shifts(lane);
+    let q = slopes(MEAN[P.mean + row], rstd, lane);
+    let length = f32(UNIT * P.n);
+    let shift = row_total((s.x + s.y) + (s.z + s.w), t) / length;
+    let slope = row_slopes((q.x + q.y) + (q.z + q.w), t) / length;
+    finish(P.out + row * P.n, lane, shift, slope, rstd);
+}
 
 @compute @workgroup_size(SIZE)
 fn main(
@@ -33,17 +46,7 @@ fn main(
 ) {
     let first = own_row(wg.x + wg.y * groups.x, P.each, t);
     let lane = own_lane(t);
-    let length = f32(UNIT * P.n);
     load_factors(lane);
-    let end = min(first + P.each * ROWS, P.rows);
-    for (var row = first; row < end; row += ROWS) {
-        load_v(P.x + row * P.n, lane);
-        load_g(P.grad + row * P.n, lane);
-        let rstd = RSTD[P.rstd + row];
-        let s = shifts(lane);
-        let q = slopes(MEAN[P.mean + row], rstd, lane);
-        let shift = row_total((s.x + s.y) + (s.z + s.w), t) / length;
-        let slope = row_slopes((q.x + q.y) + (q.z + q.w), t) / length;
-        finish(P.out + row * P.n, lane, shift, slope, rstd);
-    }
+    let end = min(first + P.each * ROWS, count(P.rows));
+    for (var row = first; row < end; row += ROWS) { run(row, lane, t); }
 }

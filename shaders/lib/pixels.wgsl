@@ -1,6 +1,6 @@
 // The elements of a row by quads, from any place on. Each quad of the buffer is loaded once, and only where the row needs it:
 // what a load costs is what its lanes take.
-// Declared elsewhere: X4, quad().
+// Declared elsewhere: X4, quad(), shifted().
 
 // the row's first element, one past the last that is wanted, the element at x = 0, and the quad that was loaded last
 var<private> row_first: i32;
@@ -11,13 +11,6 @@ fn row_part(place: i32) -> vec4<f32> {
     var v = vec4<f32>();
     if 4 * place < row_end && 4 * place + 3 >= row_first { v = quad(X4[place]); }
     return v;
-}
-
-// four elements from place `at` on, of the two quads that hold them
-fn shifted(a: vec4<f32>, b: vec4<f32>, at: u32) -> vec4<f32> {
-    let by_two = (at & 2u) != 0u;
-    let v = select(a, vec4(a.zw, b.xy), by_two);
-    return select(v, vec4(v.yzw, select(b.x, b.z, by_two)), (at & 1u) != 0u);
 }
 
 // Begins a row of `width` elements at x, of which `reach` are wanted; x may have wrapped below 0. Where the row is not `there`

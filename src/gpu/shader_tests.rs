@@ -309,12 +309,12 @@ pub(super) fn drive(rec: &mut Recorder, h: &Hosts) {
         avg_pool2d(rec, &x.view(), &y.view(), &spec, &avg).unwrap();
         avg_pool2d_grad(rec, &y.view(), &x.view(), &spec, &avg).unwrap();
     }
-    for shape in [[4, 4096], [4, 1024], [64, 10]] {
+    for shape in [[4, 4096], [4, 1024], [4, 1021], [64, 10], [64, 3]] {
         let (x, y, d) = (f(0).shaped(&shape), f(1).shaped(&shape), f(2).shaped(&shape));
         softmax(rec, &x.view(), &y.view(), 1, true).unwrap();
         softmax_grad(rec, &y.view(), &x.view(), &d.view(), 1, false).unwrap();
     }
-    for [rows, n] in [[4, 4096], [4, 1024], [64, 10]] {
+    for [rows, n] in [[4, 4096], [4, 1024], [4, 1021], [64, 10], [64, 3]] {
         let (x, y) = (f(0).shaped(&[rows, n]), f(1).shaped(&[rows, n]));
         let (weight, mean, rstd) = (f(2).shaped(&[n]), f(3).shaped(&[rows]), h.rstd.shaped(&[rows]));
         let (weight, bias) = (Some(weight.view()), Some(weight.view()));
@@ -342,7 +342,7 @@ pub(super) fn drive(rec: &mut Recorder, h: &Hosts) {
     nll_loss(rec, &x.view(), &t, &out.view(), &total.view(), 1).unwrap();
     nll_loss_grad(rec, &t, &out.view(), &total.view(), &x.view()).unwrap();
     // by one workgroup, by rows of quads and not, quads across rows, elements
-    for shape in [&[64, 10][..], &[4, 4096], &[4, 1024], &[8, 515], &[2, 70, 5]] {
+    for shape in [&[64, 10][..], &[4, 4096], &[4, 1024], &[8, 515], &[300, 3], &[2, 70, 5]] {
         let (x, y, d) = (f(0).shaped(shape), f(1).shaped(shape), f(2).shaped(shape));
         let rows = h.index.shaped(&[shape[0] * shape[2..].iter().product::<usize>()]);
         let t = Targets { index: rows.i64(), ..t };

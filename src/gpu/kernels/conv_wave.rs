@@ -10,7 +10,8 @@ use crate::error::Result;
 use crate::gpu::{GpuView, KernelSource, Recorder};
 use std::fmt::Write;
 
-pub(super) const PIXELS: &str = include_str!("../../../shaders/lib/pixels.wgsl");
+pub(super) const PIXELS: &str =
+    concat!(include_str!("../../../shaders/lib/shifted.wgsl"), include_str!("../../../shaders/lib/pixels.wgsl"));
 
 /// Pixels of a lane.
 const OCTET: usize = 8;

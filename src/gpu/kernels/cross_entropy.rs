@@ -6,7 +6,7 @@
 //! row's maximum and sum are known: elements by themselves, and on software adapters rows in lanes (`rows_wave.rs`).
 
 use super::loss::{Reduction, SHARE, STATUS, Targets, nll_loss_of, sizes};
-use super::rows_wave::Rows;
+use super::rows_wave::{Offsets, Rows};
 use super::softmax::{softmax, totals};
 use super::{exp_log, need_dense, need_f32, per, quad, source, word};
 use crate::error::{Result, ensure};
@@ -160,7 +160,7 @@ fn wave_grad(rec: &mut Recorder, rows: Rows) -> Result<KernelId> {
             GRAD.into(),
             rows.variables("y"),
             rows.load("y", "Y"),
-            rows.store("fn finish(at: u32, lane: u32, p: Position)", "slope(y#, PLACE, p)"),
+            rows.store("fn finish(at: u32, lane: u32, p: Position)", "", "slope(y#, ELEMENT, p)"),
             WAVE_GRAD.into(),
         ]
     };
@@ -207,7 +207,8 @@ pub fn cross_entropy_grad(
     };
     let buffers = [t.index.buffer, weights, grad.buffer, total.buffer, stats, y.buffer, out.buffer];
     let offsets = [y.offset, out.offset];
-    if let Some(held) = Rows::of(rec, classes, &offsets, 2).filter(|_| inner == 1) {
+    let at = Offsets { like: &[y.offset], columns: &[], out: out.offset };
+    if let Some(held) = Rows::of(rec, [rows, classes], at, 2).filter(|_| inner == 1) {
         let k = wave_grad(rec, held)?;
         return rec.dispatch(
             k,

@@ -6,7 +6,7 @@
 //! aligned quads all the same, each once, and shifted. One to four rows or columns that are left over go along with the last tile.
 
 use super::matmul::{BASE, Core, PUT};
-use super::{XYZW, quad, source};
+use super::{SHIFTED, XYZW, quad, source};
 use crate::error::Result;
 use crate::gpu::{KernelId, KernelSource, Recorder};
 use std::fmt::Write;
@@ -87,7 +87,7 @@ var<private> NAME_PLACE: vec4<f32>;
 fn NAME_first_PLACE(at: u32) { NAME_PLACE = NAME_held(at); }
 fn NAME_deep_PLACE(at: u32, k: u32, end: u32) -> vec4<f32> {
     let next = NAME_held(at + 4u);
-    let v = shifted(at, NAME_PLACE, next.xyz);
+    let v = shifted(NAME_PLACE, next, at);
     NAME_PLACE = next;
     return select(v, vec4<f32>(), (k + vec4<u32>(0u, 1u, 2u, 3u)) >= vec4<u32>(end));
 }
@@ -118,22 +118,13 @@ fn NAME_far(k: u32, end: u32) -> vec2<f32> {
 }
 fn NAME_quad(at: u32, rest: vec3<f32>) -> vec4<f32> {
     let own = NAME_held(at);
-    return shifted(at, own, select(subgroupShuffleDown(own.xyz, 1u), rest, NAME_lane == 7u));
+    return shifted(own, vec4(select(subgroupShuffleDown(own.xyz, 1u), rest, NAME_lane == 7u), 0.0), at);
 }
 ";
 
 /// The aligned quad that holds an element, or the buffer's last one.
 const HELD: &str = "
 fn NAME_held(at: u32) -> vec4<f32> { return quad(BUFFER4[min(at / 4u, arrayLength(&BUFFER4) - 1u)]); }
-";
-
-/// Four neighbours of two aligned quads, from the place that an address has in the first.
-const SHIFTED: &str = "
-fn shifted(at: u32, a: vec4<f32>, b: vec3<f32>) -> vec4<f32> {
-    let two = (at & 2u) != 0u;
-    let x = select(a, vec4(a.zw, b.xy), two);
-    return select(x, vec4(x.yzw, select(b.x, b.z, two)), (at & 1u) != 0u);
-}
 ";
 
 /// What loads an operand. `across` is how it lies; `few` is for a's few rows.

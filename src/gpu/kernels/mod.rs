@@ -23,6 +23,8 @@ pub mod pool;
 #[cfg(all(test, target_os = "linux"))]
 mod radv_tests;
 pub mod random;
+mod rows_four;
+mod rows_ragged;
 mod rows_wave;
 pub mod scan;
 pub mod softmax;
@@ -67,6 +69,9 @@ fn quad(wide: bool) -> &'static str {
         include_str!("../../../shaders/lib/quad.wgsl")
     }
 }
+
+/// Four neighbours of two quads of a buffer.
+const SHIFTED: &str = include_str!("../../../shaders/lib/shifted.wgsl");
 
 /// The names of a vector's components.
 const XYZW: [&str; 4] = ["x", "y", "z", "w"];

@@ -3,10 +3,11 @@
 //! Rows of 64 and more take a workgroup each, which holds those that fit in its registers; shorter ones take one invocation.
 //! Software adapters hold rows in lanes: `rows_wave.rs`.
 
-use super::rows_wave::Rows;
+use super::rows_wave::{Offsets, Rows};
 use super::{TOTAL, held, need_dense, need_f32, quad, source, word};
 use crate::error::{Result, ensure};
 use crate::gpu::{GpuView, KernelId, Recorder};
+use smallvec::SmallVec;
 
 /// The shortest row that a workgroup takes together.
 const LONG: usize = 64;
@@ -23,32 +24,34 @@ const WAVE_GRAD: &str = include_str!("../../../shaders/layer_norm_wave_grad.wgsl
 /// The kernel for rows that lanes hold.
 fn wave(rec: &mut Recorder, rows: Rows, weight: bool, bias: bool) -> Result<KernelId> {
     let pieces = || {
-        let (mut names, mut factors, mut value) = (String::new(), String::new(), "v# * rstd".to_string());
+        let (mut factors, mut value) = (Vec::new(), "v# * rstd".to_string());
         if weight {
-            names += &rows.variables("w");
-            factors += &format!("w# = {}; ", rows.take("WEIGHT", "P.weight"));
-            value += " * w#";
+            factors.push(["w", "WEIGHT", "P.weight"]);
+            value += &format!(" * {}", rows.column("w"));
         }
         if bias {
-            names += &rows.variables("b");
-            factors += &format!("b# = {}; ", rows.take("BIAS", "P.bias"));
-            value += " + b#";
+            factors.push(["b", "BIAS", "P.bias"]);
+            value += &format!(" + {}", rows.column("b"));
         }
-        let squares = "v# = INSIDE(v# - mean); s += v# * v#;";
+        let squares = "v# -= mean; s += INSIDE(v# * v#);";
         vec![
             rows.total("row_total", "Add"),
             rows.total("row_squares", "Add"),
-            names,
             rows.variables("v"),
-            rows.each("fn load_factors(lane: u32)", "", &factors, ""),
+            rows.factors(&factors),
             rows.load("v", "X"),
             rows.fold("fn sum_of(lane: u32)", "vec4<f32>()", "s += INSIDE(v#);"),
             rows.fold("fn squares(mean: f32, lane: u32)", "vec4<f32>()", squares),
-            rows.store("fn finish(at: u32, lane: u32, rstd: f32)", &value),
+            rows.store("fn finish(at: u32, lane: u32, rstd: f32)", "", &value),
             WAVE.into(),
         ]
     };
     rows.kernel(rec, &format!("layer norm wave {weight} {bias}"), pieces, [3, 3, 10])
+}
+
+/// Where those factors start that there are.
+fn columns(factors: &[&Option<GpuView>]) -> SmallVec<[usize; 2]> {
+    factors.iter().filter_map(|f| f.as_ref().map(|v| v.offset)).collect()
 }
 
 /// Operands of [`layer_norm`]: rows of `n` elements, weight and bias of `n`, a mean and an `rstd` for each row.
@@ -94,7 +97,9 @@ pub fn layer_norm(rec: &mut Recorder, p: &LayerNorm) -> Result<()> {
     word(p.x.numel())?;
     let buffers = [p.x.buffer, weight.buffer, bias.buffer, out.buffer, mean.buffer, rstd.buffer];
     let offsets = [p.x.offset, weight.offset, bias.offset, out.offset];
-    if let Some(held) = Rows::of(rec, p.n, &offsets, 4) {
+    let columns = columns(&[&p.weight, &p.bias]);
+    let at = Offsets { like: &[p.x.offset], columns: &columns, out: out.offset };
+    if let Some(held) = Rows::of(rec, [rows, p.n], at, 4) {
         let k = wave(rec, held, p.weight.is_some(), p.bias.is_some())?;
         let each = held.turns(rows);
         [1, 3, 4, 5, 6].into_iter().for_each(|i| params[i] /= held.unit() as u32);
@@ -120,17 +125,14 @@ pub fn layer_norm(rec: &mut Recorder, p: &LayerNorm) -> Result<()> {
 /// The kernel of the gradient for rows that lanes hold.
 fn wave_grad(rec: &mut Recorder, rows: Rows, weight: bool) -> Result<KernelId> {
     let pieces = || {
-        let (names, factor, weigh) = match weight {
-            true => (rows.variables("w"), format!("w# = {};", rows.take("WEIGHT", "P.weight")), "g# *= w#;"),
-            false => (String::new(), String::new(), ""),
-        };
+        let factor = [["w", "WEIGHT", "P.weight"]];
+        let weigh = if weight { format!("g# *= {};", rows.column("w")) } else { String::new() };
         vec![
             rows.total("row_total", "Add"),
             rows.total("row_slopes", "Add"),
-            names,
             rows.variables("v"),
             rows.variables("g"),
-            rows.each("fn load_factors(lane: u32)", "", &factor, ""),
+            rows.factors(if weight { &factor } else { &[] }),
             rows.load("v", "X"),
             rows.load("g", "GRAD"),
             rows.fold("fn shifts(lane: u32)", "vec4<f32>()", &format!("{weigh} s += INSIDE(g#);")),
@@ -141,6 +143,7 @@ fn wave_grad(rec: &mut Recorder, rows: Rows, weight: bool) -> Result<KernelId> {
             ),
             rows.store(
                 "fn finish(at: u32, lane: u32, shift: f32, slope: f32, rstd: f32)",
+                "",
                 "(g# - shift - v# * slope) * rstd",
             ),
             WAVE_GRAD.into(),
@@ -190,7 +193,9 @@ pub fn layer_norm_input_grad(rec: &mut Recorder, p: &LayerNormInputGrad) -> Resu
     }
     word(p.x.numel())?;
     let buffers = [p.grad.buffer, p.x.buffer, weight.buffer, mean.buffer, rstd.buffer, p.out.buffer];
-    if let Some(held) = Rows::of(rec, p.n, &[p.grad.offset, p.x.offset, weight.offset, p.out.offset], 4) {
+    let columns = columns(&[&p.weight]);
+    let at = Offsets { like: &[p.grad.offset, p.x.offset], columns: &columns, out: p.out.offset };
+    if let Some(held) = Rows::of(rec, [rows, p.n], at, 4) {
         let k = wave_grad(rec, held, p.weight.is_some())?;
         let each = held.turns(rows);
         [1, 3, 4, 5, 8].into_iter().for_each(|i| params[i] /= held.unit() as u32);

@@ -3,7 +3,7 @@
 //! Rows of 64 and more along the last dim take a workgroup each, all others one invocation: short rows have no work to share,
 //! and rows across memory are read side by side. Software adapters hold rows in lanes: `rows_wave.rs`.
 
-use super::rows_wave::Rows;
+use super::rows_wave::{Offsets, Rows};
 use super::{TOTAL, exp_log, held, need_dense, need_f32, quad, source, word};
 use crate::error::{Result, ensure};
 use crate::gpu::{Buffer, GpuView, KernelId, Recorder};
@@ -46,18 +46,17 @@ fn wave(rec: &mut Recorder, rows: Rows, want: Want) -> Result<KernelId> {
         Want::Log => ("log_softmax wave", ""),
         Want::Totals => ("softmax totals wave", ""),
     };
-    let results = |value: &str| rows.each(FINISH, "    let at = P.out + row * P.n;\n", &rows.put(value), "");
+    let results = |value: &str| rows.store(FINISH, "    let at = P.out + row * P.n;\n", value);
     let finish = || match want {
         Want::Softmax => results("v# / sum"),
         Want::Log => results("v# - m_log(sum)"),
         Want::Totals => {
             let put = match rows.unit() {
-                1 => {
-                    "let at = P.out + 4u * row; OUT[at] = top; OUT[at + 1u] = m_log(sum); OUT[at + 2u] = 0.0; OUT[at + 3u] = 0.0;"
-                }
+                // the place is that of the rows themselves, for want of a result like them
+                1 => "OUT[row] = vec4<f32>(top, m_log(sum), 0.0, 0.0);",
                 _ => "OUT[P.out + row] = pack(vec4<f32>(top, m_log(sum), 0.0, 0.0));",
             };
-            format!("{FINISH} {{ if lane == 0u {{ {put} }} }}\n")
+            format!("{FINISH} {{ if lane == 0u {{ {put} }} }}\nfn put_all() {{}}\n")
         }
     };
     let powers = || format!("v# -= top; let e# = exp4(v#); s += INSIDE(e#); {keep}");
@@ -93,7 +92,7 @@ fn wave_grad(rec: &mut Recorder, rows: Rows, log: bool) -> Result<KernelId> {
             rows.load("y", "Y"),
             rows.load("g", "GRAD"),
             rows.fold("fn terms(lane: u32)", "vec4<f32>()", term),
-            rows.store("fn finish(at: u32, lane: u32, sum: f32)", slope),
+            rows.store("fn finish(at: u32, lane: u32, sum: f32)", "", slope),
             WAVE_GRAD.into(),
         ]
     };
@@ -135,10 +134,14 @@ fn forward(rec: &mut Recorder, x: &GpuView, out: &Buffer, offset: usize, dim: us
     let ends = [word(x.offset)?, word(offset)?, f32::NEG_INFINITY.to_bits()];
     word(x.numel())?;
     let buffers = [x.buffer, out];
-    if let Some(held) = Rows::of(rec, n, &[x.offset, offset], 2).filter(|_| inner == 1) {
+    // totals lie by quads, whatever their rows do
+    let at =
+        if want == Want::Totals && !(n.is_multiple_of(4) && x.offset.is_multiple_of(4)) { x.offset } else { offset };
+    let offsets = Offsets { like: &[x.offset], columns: &[], out: at };
+    if let Some(held) = Rows::of(rec, [rows, n], offsets, 2).filter(|_| inner == 1) {
         let k = wave(rec, held, want)?;
         let unit = held.unit();
-        let params = [word(rows)?, word(n / unit)?, word(x.offset / unit)?, word(offset / unit)?];
+        let params = [word(rows)?, word(n / unit)?, word(x.offset / unit)?, word(at / unit)?];
         return rec.dispatch(k, &buffers, &params, held.groups(rows, 1) as u32);
     }
     let log = match want {
@@ -188,7 +191,8 @@ pub fn softmax_grad(
     let ends = [word(y.offset)?, word(grad.offset)?, word(out.offset)?];
     word(y.numel())?;
     let buffers = [y.buffer, grad.buffer, out.buffer];
-    if let Some(held) = Rows::of(rec, n, &[y.offset, grad.offset, out.offset], 3).filter(|_| inner == 1) {
+    let offsets = Offsets { like: &[y.offset, grad.offset], columns: &[], out: out.offset };
+    if let Some(held) = Rows::of(rec, [rows, n], offsets, 3).filter(|_| inner == 1) {
         let k = wave_grad(rec, held, log)?;
         let places = ends.map(|e| e / held.unit() as u32);
         let params = [word(rows)?, word(n / held.unit())?, places[0], places[1], places[2]];
