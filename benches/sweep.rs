@@ -24,9 +24,9 @@ type Run = Box<dyn Fn() -> Tensor>;
 /// An op: its name, and the computation on about so many elements on a device, with how many they are.
 type Op = (&'static str, fn(Device, usize) -> (Run, usize));
 
-/// The median time of a run in nanoseconds; the result is there, and alive, when the time is taken.
-fn time(device: Device, run: &Run) -> f64 {
-    let once = || {
+/// The median times of some runs in nanoseconds, which take turns; a result is there, and alive, when its time is taken.
+fn times<const N: usize>(device: Device, runs: [&Run; N]) -> [f64; N] {
+    let once = |run: &Run| {
         let started = Instant::now();
         let out = run();
         if let Err(e) = device.synchronize() {
@@ -37,15 +37,24 @@ fn time(device: Device, run: &Run) -> f64 {
         took.as_secs_f64() * 1e9
     };
     for _ in 0..3 {
-        once();
+        for run in runs {
+            once(run);
+        }
     }
     let started = Instant::now();
-    let mut times = Vec::new();
-    while times.len() < 5 || started.elapsed() < BUDGET && times.len() < 2000 {
-        times.push(once());
+    let mut all = runs.map(|_| Vec::new());
+    while all[0].len() < 5 || started.elapsed() < BUDGET * N as u32 && all[0].len() < 2000 {
+        all.iter_mut().zip(runs).for_each(|(times, run)| times.push(once(run)));
     }
-    times.sort_by(f64::total_cmp);
-    times[times.len() / 2]
+    all.map(|mut times| {
+        times.sort_by(f64::total_cmp);
+        times[times.len() / 2]
+    })
+}
+
+/// The median time of a run in nanoseconds.
+fn time(device: Device, run: &Run) -> f64 {
+    times(device, [run])[0]
 }
 
 fn new(device: Device, sizes: &[usize]) -> Tensor {
@@ -186,7 +195,8 @@ fn main() {
         "\n| odd or thin shape | its time by the round one's | the same for each unit of work |\n| --- | --- | --- |"
     );
     for p in pairs(device).iter().filter(|p| wanted.is_empty() || wanted.iter().any(|w| p.name.contains(&w[..]))) {
-        let ratio = time(device, &p.odd.0) / time(device, &p.round.0);
+        let [odd, round] = times(device, [&p.odd.0, &p.round.0]);
+        let ratio = odd / round;
         let for_each = ratio * p.round.1 as f64 / p.odd.1 as f64;
         println!("| {} | {ratio:.2}{} | {for_each:.2} |", p.name, if ratio > CLIFF { " (!)" } else { "" });
     }

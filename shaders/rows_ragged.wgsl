@@ -2,6 +2,8 @@
 // in part. Each lane holds QUADS of them side by side: the last lanes go back over what others have, so that none has too few.
 // Declared elsewhere: SIZE, QUADS, P.n, quad(), and put_edges(), which stores the elements of quads that are another row's too.
 
+// The quads at a row's ends are stored by components: several rows' lanes write theirs into one quad, each but its own (tests:
+// rows_wave_tests.rs).
 alias Out = vec4<f32>;
 
 // the elements of the first quad that are the row's before

@@ -5,7 +5,7 @@
 
 struct Params {
     rows: u32,
-    // in quads, as are all places; of ragged rows in elements
+    // in quads, as are all places; of ragged and of short rows in elements
     n: u32,
     x: u32,
     out: u32,

@@ -2,7 +2,7 @@
 // share where it is the target. Declared elsewhere: target_share().
 
 struct Params {
-    // elements or quads; where rows lie in lanes, the quads of one
+    // elements or quads; where rows lie in lanes, those of one
     n: u32,
     rows: u32,
     classes: u32,

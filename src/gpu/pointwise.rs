@@ -20,7 +20,7 @@ use std::fmt::Write;
 /// Invocations in a workgroup: one wave on the widest hardware, two on most.
 const GROUP: u32 = 64;
 
-/// From so many elements on a software adapter takes those beyond the last whole quad apart.
+/// From so many elements on a software adapter goes over ragged rows as one, and takes what is beyond the last whole quad apart.
 const APART: usize = 1 << 14;
 
 /// How an operand lies along the innermost dim of the iteration.
@@ -225,10 +225,9 @@ pub fn run(
     let inner = sizes[last];
     let rest = numel(&sizes) % 4;
     let mut piece = Piece { loads, stores, sizes: &sizes, strides: &strides, starts: &[], flat: false };
-    let dense =
-        |k: usize| strides[k][..] == contiguous_strides(&sizes)[..] && stores[k - loads.len()].offset.is_multiple_of(4);
+    let dense = |(s, v): (&Dims, &GpuView<'_>)| s[..] == contiguous_strides(&sizes)[..] && v.offset.is_multiple_of(4);
     let apart = rec.software() && !inner.is_multiple_of(4) && inner >= 4 && numel(&sizes) >= APART;
-    if !apart || last > 0 && !(loads.len()..strides.len()).all(dense) {
+    if !apart || last > 0 && !strides.iter().zip(loads.iter().chain(stores)).any(dense) {
         launch(rec, p, scalars, &piece)?;
         return Ok(true);
     }
@@ -353,6 +352,14 @@ fn decompose(t: &mut String, rank: usize, index: &str, row: &str) {
     let _ = writeln!(t, "let {index}0 = {row};");
 }
 
+/// Where a strided operand has an element of four that may lie in two rows.
+fn in_rows(k: usize, l: usize) -> String {
+    match l {
+        0 => format!("a{k} + c * P.n{k}"),
+        _ => format!("select(a{k} + (c + {l}u) * P.n{k}, b{k}_next + (c + {l}u - P.inner) * P.n{k}, n{l})"),
+    }
+}
+
 fn source(
     p: &Program,
     rank: usize,
@@ -457,15 +464,11 @@ if t >= P.units {{ return; }}"
             }
             Class::Strided => {
                 for l in 0..width {
-                    let lane = match l {
-                        0 => "c".into(),
-                        _ if flat => format!("(c + {l}u)"),
-                        _ => format!("(c + e{l})"),
+                    let at = match l {
+                        _ if flat => in_rows(k, l),
+                        0 => format!("{a} + c * P.n{k}"),
+                        _ => format!("{a} + (c + e{l}) * P.n{k}"),
                     };
-                    let mut at = format!("{a} + {lane} * P.n{k}");
-                    if flat && l > 0 {
-                        at = format!("select({at}, b{k}_next + ({lane} - P.inner) * P.n{k}, n{l})");
-                    }
                     let _ = writeln!(t, "let j{k}_{l} = {at};");
                     let _ = writeln!(t, "let x{k}_{l} = {};", load_one(o.dtype, g, &b, &format!("j{k}_{l}")));
                 }
@@ -497,9 +500,13 @@ if t >= P.units {{ return; }}"
             let _ = writeln!(t, "{{\n{}}}", store_four(o.dtype, g, &b, &format!("a{k}"), &y));
         } else {
             for (l, y) in y.iter().enumerate().take(width) {
-                let guard = if l == 0 { String::new() } else { format!("if m > {l}u ") };
+                let guard = if l == 0 || flat { String::new() } else { format!("if m > {l}u ") };
                 let store = store_one(o.dtype, g, &b, "z", y);
-                let _ = writeln!(t, "{guard}{{ let z = a{k} + (c + {l}u) * P.n{k};\n{store}}}");
+                let at = match flat {
+                    true => in_rows(k, l),
+                    false => format!("a{k} + (c + {l}u) * P.n{k}"),
+                };
+                let _ = writeln!(t, "{guard}{{ let z = {at};\n{store}}}");
             }
         }
     }

@@ -385,10 +385,10 @@ impl Recorder {
     /// A buffer of at least so many bytes, from the pool where it has one; its contents are undefined.
     pub fn alloc(&mut self, bytes: u64) -> Result<Buffer> {
         self.pool.collect(self.count.submissions);
-        // whole quads, since kernels load the last one whole
-        let binding = self.limits.max_storage_buffer_binding_size & !15;
+        // whole quads, since kernels load the last one whole; of elements of 64 bits, too
+        let binding = self.limits.max_storage_buffer_binding_size & !31;
         let mut class = size_class(bytes);
-        for limit in [binding, self.limits.max_buffer_size & !15] {
+        for limit in [binding, self.limits.max_buffer_size & !31] {
             if bytes <= limit && class > limit {
                 class = limit;
             }

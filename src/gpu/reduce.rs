@@ -1,9 +1,10 @@
 //! Reductions over any dims, in an order that sizes alone decide: by threads or workgroups, in one pass or two, with a fused
 //! program applied to what they load.
 //!
-//! NOTE [Ways to reduce]: `Rows` have the four lanes of an invocation along the innermost reduced dim, `Columns` along the
+//! NOTE [Ways to reduce]: `Rows` have the lanes of an invocation, four where there are so many, along the innermost reduced dim, `Columns` along the
 //! innermost kept one. A row is folded by a thread or by a workgroup; a long one is split, and a second pass folds the parts.
-//! Software adapters load rows and columns by whole vectors wherever they start, where a program is short.
+//! Software adapters load elements of 32 bits by whole vectors wherever rows start, where a program is short and one dim is reduced:
+//! rows by shifting, many columns by sixteens, few columns by laying rows side by side.
 
 use super::GpuView;
 use super::adapter::Gpu;
@@ -186,7 +187,13 @@ pub(super) fn reduce_as(
         reduced.strides.iter_mut().for_each(|s| s[0] *= abreast);
     }
     let lanes = if columns { kept_inner * abreast } else { reduced_inner };
-    let width = if sixteen { 16 } else { lanes.clamp(1, 4) };
+    let lone = if columns { kept.sizes.len() } else { reduced.sizes.len() } == 1;
+    let width = match lanes {
+        _ if sixteen => 16,
+        0..4 if software => lanes.max(1),
+        0..4 if !lone => 1,
+        _ => 4,
+    };
     let chunks = lanes.div_ceil(width);
     // what a thread or workgroup folds, in steps of its loop
     let steps =
@@ -204,8 +211,9 @@ pub(super) fn reduce_as(
     });
     // turns of several steps are for one reduced dim
     let stride = if plan.group || reduced.sizes.len() > 1 { 1 } else { plan.stride.min(steps).max(1) };
-    // steps whose lanes are all there; columns past the end are loaded again and not stored
-    let whole = if columns { length / abreast } else { steps - usize::from(!lanes.is_multiple_of(width)) };
+    // steps whose lanes are all there; what is loaded past the last column is not stored
+    let whole =
+        if columns { length / abreast } else { steps.saturating_sub(usize::from(!lanes.is_multiple_of(width))) };
     let part = steps.div_ceil(plan.splits).max(1).next_multiple_of(stride);
     let splits = steps.div_ceil(part).max(1);
     let rest = stride > 1 && (whole < steps || !steps.is_multiple_of(stride));
@@ -277,7 +285,7 @@ pub(super) fn reduce_as(
     body::push_scalars(&p, false, scalars, &mut params);
     specials(&mut params);
     params.extend([index32("the work", total)?, steps as u32, part as u32, splits as u32, lanes as u32, chunks as u32]);
-    params.extend([whole as u32, (lanes * length / abreast) as u32]);
+    params.extend([whole as u32, if abreast > 1 { (kept_inner * length) as u32 } else { 0 }]);
     let (nk, nr) = (job.kept.len(), job.reduced.len());
     params.extend(job.kept[..nk - columns as usize].iter().skip(1).map(|&n| n as u32));
     params.extend(job.reduced[..nr - !columns as usize].iter().skip(1).map(|&n| n as u32));

@@ -317,6 +317,13 @@ fn nothing_reduces_to_the_start() {
     reduce(&mut g.lock(), &g, Sum, None, &[view(&a, F32, &l)], &[], &[2, 0], &[false, true], &[view(&c, F32, &z)])
         .unwrap();
     assert_eq!(down::<f32>(&g, &c, 2), [0.0, 0.0]);
+    // dims that do not collapse, the inner one of which has elements
+    let l = Layout::contiguous(&[5, 0][..]).transpose(0, 1).unwrap();
+    let z = Layout::contiguous(&[][..]);
+    let c = up(&g, &[5f32]);
+    reduce(&mut g.lock(), &g, Sum, None, &[view(&a, F32, &l)], &[], &[0, 5], &[true, true], &[view(&c, F32, &z)])
+        .unwrap();
+    assert_eq!(down::<f32>(&g, &c, 1), [0.0]);
 }
 
 /// `a * a * s + b` of loads a and b and a scalar.
