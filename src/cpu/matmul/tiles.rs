@@ -32,9 +32,9 @@ pub fn product(p: Product<f32>, alpha: f32, beta: f32, relu: bool, split: bool) 
     if p.out_cs != 1 || p.m < 4 || p.n < 8 || p.m * p.n * p.k < LEAST || !widest() {
         return false;
     }
-    // where nothing has to be turned and nothing is added the crate's kernels are as good or better, but for tall products
-    // on several threads, whose rows are shared out here at once
-    if p.a_cs == 1 && p.b_cs == 1 && p.bias.is_none() && !(split && p.m >= 2 * p.n) {
+    // where nothing has to be turned and nothing is added the crate's kernels are as good or better, but for columns that are
+    // no whole vectors, and for tall products on several threads, whose rows are shared out here at once
+    if p.a_cs == 1 && p.b_cs == 1 && p.bias.is_none() && p.n.is_multiple_of(LANES) && !(split && p.m >= 2 * p.n) {
         return false;
     }
     // as even as can be: a last block of few rows would take as long as one of many
