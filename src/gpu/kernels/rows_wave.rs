@@ -65,7 +65,8 @@ pub(super) struct Offsets<'a> {
 impl Rows {
     /// For `rows` of `n`, of which each quad is loaded or stored so many times; None where they do not suit.
     pub fn of(rec: &Recorder, [rows, n]: [usize; 2], at: Offsets, touches: usize) -> Option<Rows> {
-        if !rec.waves() || n == 0 {
+        // a row of one would be its own maximum to see, and drivers take x - x for 0 where it is NaN
+        if !rec.waves() || n < 2 {
             return None;
         }
         let most = WRITTEN / touches;
